@@ -1,0 +1,8 @@
+//! Margay: many PostgreSQL and MySQL servers, one database.
+//!
+//! The rooms in the order in which a query passes them; docs/architecture.md tells the story.
+//!
+//! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
+pub mod model;
+pub mod topology;
+pub mod plan;

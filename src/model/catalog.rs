@@ -1,0 +1,100 @@
+//! What the servers know of a logical database: tables, columns, types, defaults and the
+//! volatility of functions. Loaded by `control` from the servers or read from a schema file;
+//! immutable once built, and part of the Snapshot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::names::TableName;
+use super::value::KeyType;
+
+/// A logical database's catalog. `epoch` changes whenever the content does.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    pub epoch: u64,
+    /// False: nothing was loaded (yet); unknown tables may exist.
+    pub loaded: bool,
+    pub tables: HashMap<TableName, Arc<TableInfo>>,
+    /// By unqualified, folded name; the most volatile of all overloads. Functions of
+    /// `pg_catalog` and user-defined ones alike.
+    pub functions: HashMap<Box<str>, FunctionInfo>,
+}
+
+/// A table, partitioned table, view or foreign table.
+#[derive(Clone, Debug, Default)]
+pub struct TableInfo {
+    pub columns: Vec<ColumnInfo>,
+    pub is_view: bool,
+    /// Columns of each unique index without expressions and predicate (primary key first).
+    pub unique: Vec<Vec<Box<str>>>,
+    /// The table has a trigger or rule that may do more than the statement says.
+    pub has_triggers: bool,
+}
+
+impl TableInfo {
+    pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
+        self.columns.iter().find(|c| &*c.name == name)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ColumnInfo {
+    pub name: Box<str>,
+    /// As `format_type(atttypid, NULL)` prints it.
+    pub type_name: Box<str>,
+    pub type_oid: u32,
+    pub not_null: bool,
+    pub collation: Collation,
+    pub default: ColumnDefault,
+}
+
+impl ColumnInfo {
+    pub fn key_type(&self) -> Option<KeyType> {
+        KeyType::from_sql(&self.type_name)
+    }
+}
+
+/// What the proxy may do with a text column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Collation {
+    /// Not a collatable type.
+    #[default]
+    None,
+    /// "C", "POSIX", ucs_basic: order and equality are those of the bytes.
+    Bytes,
+    /// Deterministic: equality is that of the bytes, order is not.
+    Deterministic,
+    /// Equality isn't that of the bytes.
+    Nondeterministic,
+}
+
+/// What a column gets when an INSERT leaves it out.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum ColumnDefault {
+    #[default]
+    Null,
+    /// Immutable: every node gives the same value. The expression as the server prints it.
+    Constant(Box<str>),
+    /// `now()`, `CURRENT_TIMESTAMP` and their kin.
+    Now(Box<str>),
+    /// Identity, nextval, random, anything else that may differ from node to node.
+    Volatile(Box<str>),
+    /// GENERATED ALWAYS AS … STORED: computed from the row itself.
+    Generated,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    Immutable,
+    Stable,
+    Volatile,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionInfo {
+    pub volatility: Volatility,
+    /// Defined by a user, so that its body may read and write tables.
+    pub user_defined: bool,
+    pub is_aggregate: bool,
+    pub returns_set: bool,
+}
