@@ -329,7 +329,7 @@ impl<'s> Shape<'s> {
         let ties: Vec<&str> = fitting
             .iter()
             .filter(|b| score(b).0 == score(&best).0)
-            .filter_map(|b| absent(b))
+            .filter_map(absent)
             .collect();
         if absent(&best).is_some() && ties.iter().any(|t| *t != ties[0]) && score(&best).0 > 0 {
             let mut keys: Vec<&str> = Vec::new();

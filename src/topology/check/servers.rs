@@ -9,6 +9,9 @@ use super::super::file::{self, Named, ServerSecret};
 use super::super::snapshot::{Engine, Node, Server};
 use super::{Check, first_of, join};
 
+/// Host, port and database of each server → where it stands in the rules.
+type Addresses = HashMap<(Box<str>, u16, Box<str>), Vec<String>>;
+
 impl Check<'_> {
     /// All nodes, in the order of `node_names`: one that is broken or missing has no servers.
     pub(super) fn nodes(&mut self, nodes: &Named<file::Node>) -> Vec<Node> {
@@ -18,7 +21,7 @@ impl Check<'_> {
                 self.wrong(&["nodes"], message, "override only nodes of the rules");
             }
         }
-        let mut addresses: HashMap<(Box<str>, u16, Box<str>), Vec<String>> = HashMap::new();
+        let mut addresses = Addresses::new();
         let names = self.node_names.clone();
         let mut all = Vec::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {
@@ -47,7 +50,7 @@ impl Check<'_> {
         &mut self,
         node: &mut Node,
         written: &file::Node,
-        addresses: &mut HashMap<(Box<str>, u16, Box<str>), Vec<String>>,
+        addresses: &mut Addresses,
     ) {
         let overridden = self.overrides.nodes.get(&*node.name).cloned();
         let mut engine = None;
