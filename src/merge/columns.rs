@@ -138,7 +138,7 @@ impl Columns {
                     String::from_utf8_lossy(&theirs.name)
                 )));
             }
-            if ours.type_oid != theirs.type_oid && !(both_users && !ours.binary) {
+            if ours.type_oid != theirs.type_oid && (ours.binary || !both_users) {
                 let what = format!("column {name:?} of type OID {} and {}", ours.type_oid, theirs.type_oid);
                 return Err(differ(what));
             }

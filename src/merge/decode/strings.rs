@@ -37,7 +37,7 @@ pub fn without_trailing_blanks(bytes: &[u8]) -> &[u8] {
 }
 
 fn unhex(hex: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    if hex.len() % 2 != 0 {
+    if !hex.len().is_multiple_of(2) {
         return Err(Unreadable::Broken);
     }
     hex.chunks_exact(2)

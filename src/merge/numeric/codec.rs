@@ -9,6 +9,8 @@ const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
 const INFINITY: u16 = 0xD000;
 const NEGATIVE_INFINITY: u16 = 0xF000;
+/// What `numeric_send` puts where an infinity has no display scale: bits of its own header.
+const INFINITY_SCALE: u16 = 32;
 
 /// The longest text of a numeric: all digits that the format has, sign and point.
 const MAX_TEXT: usize = (MAX_WEIGHT as usize + 1) * 4 + MAX_SCALE as usize + 2;
@@ -130,11 +132,13 @@ impl Numeric {
 
     /// As `numeric_send` writes it.
     pub fn to_binary(&self) -> Vec<u8> {
-        let special = |sign: u16| [[0; 4], [(sign >> 8) as u8, sign as u8, 0, 0]].concat();
+        let special = |sign: u16, scale: u16| {
+            [0, 0, sign, scale].iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>()
+        };
         let (digits, scale) = match self {
-            Numeric::NaN => return special(NAN),
-            Numeric::Infinity => return special(INFINITY),
-            Numeric::NegativeInfinity => return special(NEGATIVE_INFINITY),
+            Numeric::NaN => return special(NAN, 0),
+            Numeric::Infinity => return special(INFINITY, INFINITY_SCALE),
+            Numeric::NegativeInfinity => return special(NEGATIVE_INFINITY, INFINITY_SCALE),
             Numeric::Finite { digits, scale } => (digits, *scale),
         };
         // Base-10000 digits are aligned at the point: fill up on both sides.
@@ -175,7 +179,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Captured from PostgreSQL 15: `COPY (SELECT …::numeric) TO … (FORMAT binary)`.
+    /// Captured from PostgreSQL 15: `SELECT encode(numeric_send(…), 'hex')`.
     const CAPTURED: &[(&str, &[u16])] = &[
         ("0", &[0, 0, 0, 0]),
         ("0.00", &[0, 0, 0, 2]),
@@ -185,8 +189,8 @@ mod tests {
         ("0.00001", &[1, 0xFFFE, 0, 5, 1000]),
         ("1.50", &[2, 0, 0, 2, 1, 5000]),
         ("NaN", &[0, 0, 0xC000, 0]),
-        ("Infinity", &[0, 0, 0xD000, 0]),
-        ("-Infinity", &[0, 0, 0xF000, 0]),
+        ("Infinity", &[0, 0, 0xD000, 32]),
+        ("-Infinity", &[0, 0, 0xF000, 32]),
     ];
 
     #[test]
