@@ -83,8 +83,9 @@ impl Connection {
 
 /// The newest version's programs.
 fn bin() -> PathBuf {
-    let folders =
-        std::fs::read_dir("/usr/lib/postgresql").map(|all| all.flatten().collect()).unwrap_or(Vec::new());
+    let folders = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|all| all.flatten().collect::<Vec<_>>())
+        .unwrap_or_default();
     let bins = folders.iter().map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists());
     let version = |bin: &PathBuf| {
         bin.parent().and_then(|p| p.file_name()?.to_str()?.parse::<u32>().ok()).unwrap_or_default()
