@@ -28,7 +28,11 @@ fn row(values: [i64; 2], binary: bool) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u16(2);
     for value in values {
-        let bytes = if binary { value.to_be_bytes().to_vec() } else { value.to_string().into_bytes() };
+        let bytes = if binary {
+            value.to_be_bytes().to_vec()
+        } else {
+            value.to_string().into_bytes()
+        };
         body.put_u32(bytes.len() as u32);
         body.extend_from_slice(&bytes);
     }
@@ -39,7 +43,12 @@ fn row(values: [i64; 2], binary: bool) -> Bytes {
 fn sources(binary: bool) -> Vec<Vec<Bytes>> {
     let of = |source: usize| {
         (0..ROWS / SOURCES)
-            .map(|i| row([(i * SOURCES + source) as i64 * 1_000_003, (i % 50) as i64], binary))
+            .map(|i| {
+                row(
+                    [(i * SOURCES + source) as i64 * 1_000_003, (i % 50) as i64],
+                    binary,
+                )
+            })
             .collect()
     };
     (0..SOURCES).map(of).collect()
@@ -82,14 +91,42 @@ fn benches(criterion: &mut Criterion) {
         bytes_order: false,
         what: "id".into(),
     }];
-    let group = vec![GroupKey { at: ColumnAt::Visible(1), bytes_equal: false, what: "nr".into() }];
+    let group = vec![GroupKey {
+        at: ColumnAt::Visible(1),
+        bytes_equal: false,
+        what: "nr".into(),
+    }];
     let columns = vec![(ColumnAt::Visible(0), Combine::Sum)];
     let plain = RowMerge::default();
     let rules = [
-        ("concatenate", RowMerge { limit: Some(u64::MAX), ..plain.clone() }),
-        ("order", RowMerge { order, ..plain.clone() }),
-        ("group", RowMerge { aggregate: Some(Aggregation { group, columns }), ..plain.clone() }),
-        ("distinct", RowMerge { distinct: true, ..plain }),
+        (
+            "concatenate",
+            RowMerge {
+                limit: Some(u64::MAX),
+                ..plain.clone()
+            },
+        ),
+        (
+            "order",
+            RowMerge {
+                order,
+                ..plain.clone()
+            },
+        ),
+        (
+            "group",
+            RowMerge {
+                aggregate: Some(Aggregation { group, columns }),
+                ..plain.clone()
+            },
+        ),
+        (
+            "distinct",
+            RowMerge {
+                distinct: true,
+                ..plain
+            },
+        ),
     ];
     let mut suite = criterion.benchmark_group("merge");
     suite.throughput(Throughput::Elements(ROWS as u64));

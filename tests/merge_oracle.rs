@@ -20,7 +20,10 @@ use ColumnAt::{Hidden, Visible};
 
 /// Fixed by MARGAY_SEED, to repeat a failure.
 fn seeded() -> StdRng {
-    let seed = std::env::var("MARGAY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("MARGAY_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("MARGAY_SEED={seed}");
     StdRng::seed_from_u64(seed)
 }
@@ -28,7 +31,12 @@ fn seeded() -> StdRng {
 /// Simple and extended protocol, text, binary and mixed formats, with and without them in the description.
 fn modes(random: &mut StdRng, columns: usize) -> [Mode; 4] {
     let mixed: Vec<i16> = (0..columns).map(|_| random.random_range(0..2)).collect();
-    [Mode::Simple, Mode::Portal(vec![1]), Mode::Portal(mixed.clone()), Mode::Statement(mixed)]
+    [
+        Mode::Simple,
+        Mode::Portal(vec![1]),
+        Mode::Portal(mixed.clone()),
+        Mode::Statement(mixed),
+    ]
 }
 
 /// The client's own formats: without those of hidden columns.
@@ -49,7 +57,10 @@ fn described<'a>(answer: &'a Answer, mode: &'a Mode) -> Described<'a> {
         Mode::Statement(formats) => Some(formats.as_slice()),
         Mode::Simple | Mode::Portal(_) => None,
     };
-    Described { formats, ..Described::usual(&answer.description) }
+    Described {
+        formats,
+        ..Described::usual(&answer.description)
+    }
 }
 
 /// Merges as execute does, with rows pushed ahead now and then.
@@ -59,7 +70,10 @@ fn merge(rule: &RowMerge, parts: &[Answer], mode: &Mode, random: &mut StdRng) ->
         merger.check_part(&part.description)?;
     }
     let mut sent = vec![0; parts.len()];
-    let mut out = Answer { description: merger.client_description(), ..Answer::default() };
+    let mut out = Answer {
+        description: merger.client_description(),
+        ..Answer::default()
+    };
     let deliver = |merger: &mut Merger, sent: &mut [usize], i: usize| -> Result<(), Fault> {
         sent[i] += 1;
         match parts[i].rows.get(sent[i] - 1) {
@@ -78,8 +92,9 @@ fn merge(rule: &RowMerge, parts: &[Answer], mode: &Mode, random: &mut StdRng) ->
                 }
             }
             Step::NeedAny => {
-                let open: Vec<usize> =
-                    (0..parts.len()).filter(|i| sent[*i] <= parts[*i].rows.len()).collect();
+                let open: Vec<usize> = (0..parts.len())
+                    .filter(|i| sent[*i] <= parts[*i].rows.len())
+                    .collect();
                 deliver(&mut merger, &mut sent, open[random.random_range(0..open.len())])?;
             }
             Step::Done => break,
@@ -119,8 +134,10 @@ impl Case<'_> {
         let parts: Vec<Answer> = (0..self.buckets)
             .map(|i| connection.query(&self.part.replace("{t}", &from(&format!("bucket = {i}"))), mode))
             .collect();
-        let whole =
-            connection.query(&self.whole.replace("{t}", &from("true")), &visible(mode, self.rule.hidden));
+        let whole = connection.query(
+            &self.whole.replace("{t}", &from("true")),
+            &visible(mode, self.rule.hidden),
+        );
         let merged = merge(&self.rule, &parts, mode, random).expect("this can be merged");
         assert_eq!(merged.description, whole.description, "{} ({mode:?})", self.whole);
         assert_eq!(merged.tag, whole.tag, "{} ({mode:?})", self.whole);
@@ -129,11 +146,21 @@ impl Case<'_> {
 }
 
 fn sort_key(at: ColumnAt, descending: bool, nulls_first: bool) -> SortKey {
-    SortKey { at, descending, nulls_first, bytes_order: true, what: "x".into() }
+    SortKey {
+        at,
+        descending,
+        nulls_first,
+        bytes_order: true,
+        what: "x".into(),
+    }
 }
 
 fn group_key(at: ColumnAt) -> GroupKey {
-    GroupKey { at, bytes_equal: true, what: "x".into() }
+    GroupKey {
+        at,
+        bytes_equal: true,
+        what: "x".into(),
+    }
 }
 
 const BUCKETS: usize = 4;
@@ -175,7 +202,10 @@ fn every_type_is_ordered_as_the_server_orders_it() {
                     offset,
                     ..RowMerge::default()
                 },
-                part: &format!("SELECT tx, id, {name} FROM {{t}} {order} LIMIT {}", limit + offset),
+                part: &format!(
+                    "SELECT tx, id, {name} FROM {{t}} {order} LIMIT {}",
+                    limit + offset
+                ),
                 whole: &format!("SELECT tx FROM {{t}} {order} LIMIT {limit} OFFSET {offset}"),
                 columns: 3,
                 buckets: BUCKETS,
@@ -190,13 +220,21 @@ fn timestamps_are_ordered_in_every_time_zone() {
     let (server, mut random) = (Server::shared(), seeded());
     let mut connection = server.connect();
     create(&mut connection, &mut random, "pg_temp.t", 300, BUCKETS);
-    for zone in
-        ["Asia/Shanghai", "Asia/Kolkata", "America/New_York", "Africa/Monrovia", "Europe/Amsterdam", "UTC"]
-    {
+    for zone in [
+        "Asia/Shanghai",
+        "Asia/Kolkata",
+        "America/New_York",
+        "Africa/Monrovia",
+        "Europe/Amsterdam",
+        "UTC",
+    ] {
         connection.run(&format!("SET TimeZone TO '{zone}'"));
         Case {
             rule: RowMerge {
-                order: vec![sort_key(Visible(0), false, true), sort_key(Visible(1), true, true)],
+                order: vec![
+                    sort_key(Visible(0), false, true),
+                    sort_key(Visible(1), true, true),
+                ],
                 ..RowMerge::default()
             },
             part: "SELECT tz, id FROM {t} ORDER BY tz NULLS FIRST, id DESC",
@@ -215,7 +253,10 @@ const HIDDEN: &str = "sum(i2), count(i2), sum(i4), count(i4), sum(i8), count(i8)
 
 fn combines() -> Vec<Combine> {
     use Combine::{BoolAnd, BoolOr, Count, Max, Min, Sum};
-    let avg = |i: usize| Combine::Avg { sum: i * 2, count: i * 2 + 1 };
+    let avg = |i: usize| Combine::Avg {
+        sum: i * 2,
+        count: i * 2 + 1,
+    };
     vec![
         Count,
         Count,
@@ -244,7 +285,11 @@ fn combines() -> Vec<Combine> {
 fn aggregation(keys: usize) -> Aggregation {
     Aggregation {
         group: (0..keys).map(|i| group_key(Visible(i))).collect(),
-        columns: combines().into_iter().enumerate().map(|(i, c)| (Visible(i + keys), c)).collect(),
+        columns: combines()
+            .into_iter()
+            .enumerate()
+            .map(|(i, c)| (Visible(i + keys), c))
+            .collect(),
     }
 }
 
@@ -253,11 +298,19 @@ fn aggregates_without_groups_are_the_servers_own() {
     let (server, mut random) = (Server::shared(), seeded());
     let mut connection = server.connect();
     create(&mut connection, &mut random, "pg_temp.t", 500, BUCKETS);
-    for filter in
-        ["true", "false", "n <> 'NaN' AND n < 'Infinity' AND n > '-Infinity'", "n IS NULL", "i4 IS NULL"]
-    {
+    for filter in [
+        "true",
+        "false",
+        "n <> 'NaN' AND n < 'Infinity' AND n > '-Infinity'",
+        "n IS NULL",
+        "i4 IS NULL",
+    ] {
         Case {
-            rule: RowMerge { hidden: 8, aggregate: Some(aggregation(0)), ..RowMerge::default() },
+            rule: RowMerge {
+                hidden: 8,
+                aggregate: Some(aggregation(0)),
+                ..RowMerge::default()
+            },
             part: &format!("SELECT {AGGREGATES}, {HIDDEN} FROM {{t}}"),
             whole: &format!("SELECT {AGGREGATES} FROM {{t}}"),
             columns: 29,
@@ -272,7 +325,11 @@ fn aggregates_without_groups_are_the_servers_own() {
             random.random_range(7..200)
         );
         Case {
-            rule: RowMerge { hidden: 8, aggregate: Some(aggregation(0)), ..RowMerge::default() },
+            rule: RowMerge {
+                hidden: 8,
+                aggregate: Some(aggregation(0)),
+                ..RowMerge::default()
+            },
             part: &format!("SELECT {AGGREGATES}, {HIDDEN} FROM {{t}}"),
             whole: &format!("SELECT {AGGREGATES} FROM {{t}}"),
             columns: 29,
@@ -289,7 +346,11 @@ fn every_type_is_grouped_as_the_server_groups_it() {
     create(&mut connection, &mut random, "pg_temp.t", 500, BUCKETS);
     for (name, _) in COLUMNS {
         let case = Case {
-            rule: RowMerge { hidden: 8, aggregate: Some(aggregation(1)), ..RowMerge::default() },
+            rule: RowMerge {
+                hidden: 8,
+                aggregate: Some(aggregation(1)),
+                ..RowMerge::default()
+            },
             part: &format!("SELECT {name}, {AGGREGATES}, {HIDDEN} FROM {{t}} GROUP BY {name}"),
             whole: &format!("SELECT {name}, {AGGREGATES} FROM {{t}} GROUP BY {name}"),
             columns: 30,
@@ -303,8 +364,11 @@ fn every_type_is_grouped_as_the_server_groups_it() {
                 Mode::Portal(formats) | Mode::Statement(formats) => formats[0] == 1,
             };
             let sorted = |answer: Answer| {
-                let mut rows: Vec<_> =
-                    answer.rows.iter().map(|row| key_and_rest(row, name, binary)).collect();
+                let mut rows: Vec<_> = answer
+                    .rows
+                    .iter()
+                    .map(|row| key_and_rest(row, name, binary))
+                    .collect();
                 rows.sort();
                 rows
             };
@@ -320,13 +384,18 @@ fn every_type_is_grouped_as_the_server_groups_it() {
 /// The first value in a form in which equal values are equal, and the bytes of the others.
 fn key_and_rest(row: &Bytes, name: &str, binary: bool) -> (Option<Vec<u8>>, Bytes) {
     let length = i32::from_be_bytes(row[2..6].try_into().expect("four bytes"));
-    let Ok(length) = usize::try_from(length) else { return (None, row.slice(6..)) };
+    let Ok(length) = usize::try_from(length) else {
+        return (None, row.slice(6..));
+    };
     let mut key = row[6..6 + length].to_vec();
     match (name, binary) {
         // Without the display scale; trailing zero digits aren't sent.
         ("n", true) => key[6..8].fill(0),
         ("n", false) if key.contains(&b'.') => {
-            let kept = key.iter().rposition(|b| !matches!(b, b'0')).map_or(0, |last| last + 1);
+            let kept = key
+                .iter()
+                .rposition(|b| !matches!(b, b'0'))
+                .map_or(0, |last| last + 1);
             key.truncate(kept);
             if key.last() == Some(&b'.') {
                 key.pop();
@@ -350,7 +419,10 @@ fn groups_are_ordered_and_limited_after_combining() {
         Case {
             rule: RowMerge {
                 hidden: 1,
-                order: vec![sort_key(Hidden(0), true, false), sort_key(Visible(0), false, false)],
+                order: vec![
+                    sort_key(Hidden(0), true, false),
+                    sort_key(Visible(0), false, false),
+                ],
                 aggregate: Some(Aggregation {
                     group: vec![group_key(Visible(0))],
                     columns: vec![(Visible(1), Combine::Count), (Hidden(0), Combine::Sum)],
@@ -375,10 +447,19 @@ fn distinct_rows_come_once() {
     let (server, mut random) = (Server::shared(), seeded());
     let mut connection = server.connect();
     create(&mut connection, &mut random, "pg_temp.t", 500, BUCKETS);
-    let order = vec![sort_key(Visible(0), false, false), sort_key(Visible(1), true, true)];
+    let order = vec![
+        sort_key(Visible(0), false, false),
+        sort_key(Visible(1), true, true),
+    ];
     let sql = "SELECT DISTINCT i2, tx FROM {t} ORDER BY i2, tx DESC LIMIT 40 OFFSET 3";
     let part = "SELECT DISTINCT i2, tx FROM {t} ORDER BY i2, tx DESC LIMIT 43";
-    let by_flag = RowMerge { order, distinct: true, limit: Some(40), offset: 3, ..RowMerge::default() };
+    let by_flag = RowMerge {
+        order,
+        distinct: true,
+        limit: Some(40),
+        offset: 3,
+        ..RowMerge::default()
+    };
     let by_groups = RowMerge {
         distinct: false,
         aggregate: Some(Aggregation {
@@ -388,11 +469,14 @@ fn distinct_rows_come_once() {
         ..by_flag.clone()
     };
     for rule in [by_flag, by_groups] {
-        Case { rule, part, whole: sql, columns: 2, buckets: BUCKETS }.run(
-            &mut connection,
-            &mut random,
-            "true",
-        );
+        Case {
+            rule,
+            part,
+            whole: sql,
+            columns: 2,
+            buckets: BUCKETS,
+        }
+        .run(&mut connection, &mut random, "true");
     }
     // Aggregates may be equal too.
     Case {
@@ -454,8 +538,9 @@ fn averages_of_any_size_have_postgres_scale_and_rounding() {
 fn sums_of_any_size_are_exact() {
     let (server, mut random) = (Server::shared(), seeded());
     let mut connection = server.connect();
-    let rows: Vec<String> =
-        (0..4000).map(|id| format!("({id}, {}, {})", decimal(&mut random), decimal(&mut random))).collect();
+    let rows: Vec<String> = (0..4000)
+        .map(|id| format!("({id}, {}, {})", decimal(&mut random), decimal(&mut random)))
+        .collect();
     connection.run("CREATE TEMP TABLE addends (id int, a numeric, b numeric)");
     connection.run(&format!("INSERT INTO addends VALUES {}", rows.join(", ")));
     let rule = RowMerge {
@@ -469,8 +554,10 @@ fn sums_of_any_size_are_exact() {
     for mode in [Mode::Simple, Mode::Portal(vec![1])] {
         let one = connection.query("SELECT id, a AS s, a AS m FROM addends", &mode);
         let other = connection.query("SELECT id, b AS s, b AS m FROM addends", &mode);
-        let whole =
-            connection.query("SELECT id, a + b, greatest(a, b) FROM addends WHERE a <> b ORDER BY id", &mode);
+        let whole = connection.query(
+            "SELECT id, a + b, greatest(a, b) FROM addends WHERE a <> b ORDER BY id",
+            &mode,
+        );
         let merged = merge(&rule, &[one, other], &mode, &mut random).expect("this can be merged");
         let by_id: HashMap<&[u8], &Bytes> = merged.rows.iter().map(|row| (id_of(row), row)).collect();
         assert!(whole.rows.len() > 3000);
@@ -496,19 +583,38 @@ fn what_can_not_be_compared_exactly_is_refused_with_a_hint() {
     let server = Server::shared();
     let mut connection = server.connect();
     connection.run("CREATE TYPE pg_temp.mood AS ENUM ('sad', 'glad')");
-    let unproved = SortKey { bytes_order: false, ..sort_key(Visible(0), false, false) };
-    let order = |key: &SortKey| RowMerge { order: vec![key.clone()], ..RowMerge::default() };
-    let group = |key: GroupKey| RowMerge {
-        aggregate: Some(Aggregation { group: vec![key], columns: vec![(Visible(1), Combine::Count)] }),
+    let unproved = SortKey {
+        bytes_order: false,
+        ..sort_key(Visible(0), false, false)
+    };
+    let order = |key: &SortKey| RowMerge {
+        order: vec![key.clone()],
         ..RowMerge::default()
     };
-    let distinct = RowMerge { distinct: true, ..RowMerge::default() };
+    let group = |key: GroupKey| RowMerge {
+        aggregate: Some(Aggregation {
+            group: vec![key],
+            columns: vec![(Visible(1), Combine::Count)],
+        }),
+        ..RowMerge::default()
+    };
+    let distinct = RowMerge {
+        distinct: true,
+        ..RowMerge::default()
+    };
     for value in ["'a'::text", "'a'::varchar", "'a'::char(3)", "'a'::name"] {
         let fault = refused(&mut connection, &order(&unproved), &format!("SELECT {value}"));
         assert_eq!(fault.code, Code::ORDER_NOT_EXACT, "{value}");
         assert!(fault.hint.expect("a hint").contains("COLLATE \"C\""));
-        let key = GroupKey { bytes_equal: false, ..group_key(Visible(0)) };
-        let fault = refused(&mut connection, &group(key), &format!("SELECT {value}, 1::bigint"));
+        let key = GroupKey {
+            bytes_equal: false,
+            ..group_key(Visible(0))
+        };
+        let fault = refused(
+            &mut connection,
+            &group(key),
+            &format!("SELECT {value}, 1::bigint"),
+        );
         assert_eq!(fault.code, Code::GROUP_NOT_EXACT, "{value}");
         let fault = refused(&mut connection, &distinct, &format!("SELECT {value}"));
         assert_eq!(fault.code, Code::GROUP_NOT_EXACT, "{value}");
@@ -524,12 +630,18 @@ fn what_can_not_be_compared_exactly_is_refused_with_a_hint() {
         "'1'::money",
         "B'101'",
     ] {
-        let fault =
-            refused(&mut connection, &order(&sort_key(Visible(0), false, false)), &format!("SELECT {value}"));
+        let fault = refused(
+            &mut connection,
+            &order(&sort_key(Visible(0), false, false)),
+            &format!("SELECT {value}"),
+        );
         assert_eq!(fault.code, Code::ORDER_NOT_EXACT, "{value}");
         assert!(fault.hint.is_some());
-        let fault =
-            refused(&mut connection, &group(group_key(Visible(0))), &format!("SELECT {value}, 1::bigint"));
+        let fault = refused(
+            &mut connection,
+            &group(group_key(Visible(0))),
+            &format!("SELECT {value}, 1::bigint"),
+        );
         assert_eq!(fault.code, Code::GROUP_NOT_EXACT, "{value}");
         let fault = refused(&mut connection, &distinct, &format!("SELECT {value}"));
         assert_eq!(fault.code, Code::GROUP_NOT_EXACT, "{value}");
@@ -542,11 +654,31 @@ fn aggregates_that_depend_on_order_or_collation_are_refused() {
     let mut connection = server.connect();
     let avg = Combine::Avg { sum: 0, count: 1 };
     for (sql, combine, hidden) in [
-        ("SELECT sum(x::float8) FROM generate_series(1, 3) x", Combine::Sum, 0),
-        ("SELECT sum(x::float4) FROM generate_series(1, 3) x", Combine::Sum, 0),
-        ("SELECT sum(x * interval '1 day') FROM generate_series(1, 3) x", Combine::Sum, 0),
-        ("SELECT sum(x::numeric::money) FROM generate_series(1, 3) x", Combine::Sum, 0),
-        ("SELECT avg(x::float8), sum(x::float8), count(x) FROM generate_series(1, 3) x", avg.clone(), 2),
+        (
+            "SELECT sum(x::float8) FROM generate_series(1, 3) x",
+            Combine::Sum,
+            0,
+        ),
+        (
+            "SELECT sum(x::float4) FROM generate_series(1, 3) x",
+            Combine::Sum,
+            0,
+        ),
+        (
+            "SELECT sum(x * interval '1 day') FROM generate_series(1, 3) x",
+            Combine::Sum,
+            0,
+        ),
+        (
+            "SELECT sum(x::numeric::money) FROM generate_series(1, 3) x",
+            Combine::Sum,
+            0,
+        ),
+        (
+            "SELECT avg(x::float8), sum(x::float8), count(x) FROM generate_series(1, 3) x",
+            avg.clone(),
+            2,
+        ),
         (
             "SELECT avg(x * interval '1 s'), sum(x * interval '1 s'), count(x) FROM generate_series(1, 3) x",
             avg,
@@ -561,7 +693,10 @@ fn aggregates_that_depend_on_order_or_collation_are_refused() {
     ] {
         let rule = RowMerge {
             hidden,
-            aggregate: Some(Aggregation { group: Vec::new(), columns: vec![(Visible(0), combine)] }),
+            aggregate: Some(Aggregation {
+                group: Vec::new(),
+                columns: vec![(Visible(0), combine)],
+            }),
             ..RowMerge::default()
         };
         let fault = refused(&mut connection, &rule, sql);
@@ -574,12 +709,17 @@ fn aggregates_that_depend_on_order_or_collation_are_refused() {
 fn other_output_settings_are_refused_not_misread() {
     let server = Server::shared();
     let mut connection = server.connect();
-    let order = RowMerge { order: vec![sort_key(Visible(0), false, false)], ..RowMerge::default() };
+    let order = RowMerge {
+        order: vec![sort_key(Visible(0), false, false)],
+        ..RowMerge::default()
+    };
     for style in ["SQL, DMY", "SQL, MDY", "Postgres, DMY", "Postgres, MDY", "German"] {
         connection.run(&format!("SET DateStyle TO '{style}'"));
-        for value in
-            ["'2026-02-01'::date", "'2026-02-01 04:05'::timestamp", "'2026-02-01 04:05+00'::timestamptz"]
-        {
+        for value in [
+            "'2026-02-01'::date",
+            "'2026-02-01 04:05'::timestamp",
+            "'2026-02-01 04:05+00'::timestamptz",
+        ] {
             let fault = refused(&mut connection, &order, &format!("SELECT {value}"));
             assert_eq!(fault.code, Code::ORDER_NOT_EXACT, "{value} in {style}");
         }
@@ -592,12 +732,29 @@ fn other_output_settings_are_refused_not_misread() {
     let part = connection.query("SELECT 1::float8, 'a'::text", &Mode::Simple);
     let usual = Described::usual(&part.description);
     assert!(Merger::new(&order, 2, &usual).is_ok());
-    let rounded = Described { exact_floats: false, ..usual };
-    assert_eq!(Merger::new(&order, 2, &rounded).expect_err("rounded floats").code, Code::ORDER_NOT_EXACT);
-    let text = RowMerge { order: vec![sort_key(Visible(1), false, false)], ..RowMerge::default() };
+    let rounded = Described {
+        exact_floats: false,
+        ..usual
+    };
+    assert_eq!(
+        Merger::new(&order, 2, &rounded).expect_err("rounded floats").code,
+        Code::ORDER_NOT_EXACT
+    );
+    let text = RowMerge {
+        order: vec![sort_key(Visible(1), false, false)],
+        ..RowMerge::default()
+    };
     assert!(Merger::new(&text, 2, &usual).is_ok());
-    let converted = Described { same_encoding: false, ..usual };
-    assert_eq!(Merger::new(&text, 2, &converted).expect_err("converted text").code, Code::ORDER_NOT_EXACT);
+    let converted = Described {
+        same_encoding: false,
+        ..usual
+    };
+    assert_eq!(
+        Merger::new(&text, 2, &converted)
+            .expect_err("converted text")
+            .code,
+        Code::ORDER_NOT_EXACT
+    );
 }
 
 #[test]
@@ -608,8 +765,12 @@ fn rows_without_a_rule_pass_unchanged() {
     let parts: Vec<Answer> = (0..BUCKETS)
         .map(|i| connection.query(&format!("SELECT * FROM t WHERE bucket = {i}"), &Mode::Simple))
         .collect();
-    let merger =
-        Merger::new(&RowMerge::default(), BUCKETS, &Described::usual(&parts[0].description)).expect("plain");
+    let merger = Merger::new(
+        &RowMerge::default(),
+        BUCKETS,
+        &Described::usual(&parts[0].description),
+    )
+    .expect("plain");
     assert!(merger.passes_through());
     let merged = merge(&RowMerge::default(), &parts, &Mode::Simple, &mut random).expect("plain");
     let sorted = |rows: &mut Vec<Bytes>| {
@@ -619,6 +780,15 @@ fn rows_without_a_rule_pass_unchanged() {
     let mut all: Vec<Bytes> = parts.iter().flat_map(|part| part.rows.clone()).collect();
     assert_eq!(sorted(&mut merged.rows.clone()), sorted(&mut all));
     assert_eq!(merged.description, parts[0].description);
-    let limited = RowMerge { limit: Some(7), offset: 2, ..RowMerge::default() };
-    assert_eq!(merge(&limited, &parts, &Mode::Simple, &mut random).expect("plain").tag, "SELECT 7");
+    let limited = RowMerge {
+        limit: Some(7),
+        offset: 2,
+        ..RowMerge::default()
+    };
+    assert_eq!(
+        merge(&limited, &parts, &Mode::Simple, &mut random)
+            .expect("plain")
+            .tag,
+        "SELECT 7"
+    );
 }

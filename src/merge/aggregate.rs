@@ -53,7 +53,10 @@ impl Grouping {
                 self.by_key.insert(self.key.as_slice().into(), self.groups.len());
                 // A copy, since `row` is a slice of a whole read buffer.
                 let first = Bytes::copy_from_slice(row);
-                self.groups.push(Group { first, partials: self.recipes.iter().map(Recipe::start).collect() });
+                self.groups.push(Group {
+                    first,
+                    partials: self.recipes.iter().map(Recipe::start).collect(),
+                });
                 self.groups.len() - 1
             }
         };
@@ -73,9 +76,15 @@ impl Grouping {
         if groups.is_empty() && self.keys.is_empty() {
             // Without GROUP BY there is one row, whatever came.
             let nulls = write_row(vec![None; columns.count()].into_iter()).ok_or_else(too_long)?;
-            groups.push(Group { first: nulls, partials: self.recipes.iter().map(Recipe::start).collect() });
+            groups.push(Group {
+                first: nulls,
+                partials: self.recipes.iter().map(Recipe::start).collect(),
+            });
         }
-        groups.into_iter().map(|group| self.result(columns, &group)).collect()
+        groups
+            .into_iter()
+            .map(|group| self.result(columns, &group))
+            .collect()
     }
 
     fn result(&mut self, columns: &Columns, group: &Group) -> Result<Bytes, Fault> {

@@ -59,9 +59,9 @@ impl Columns {
                 None => i16::from_be_bytes([f0, f1]),
                 Some([]) => 0,
                 Some([one]) => *one,
-                Some(each) => {
-                    *each.get(index).ok_or_else(|| Fault::internal("a result format is missing"))?
-                }
+                Some(each) => *each
+                    .get(index)
+                    .ok_or_else(|| Fault::internal("a result format is missing"))?,
             };
             let binary = match format {
                 0 => false,
@@ -69,7 +69,12 @@ impl Columns {
                 _ => return Err(broken_description()),
             };
             let type_oid = u32::from_be_bytes([t0, t1, t2, t3]);
-            all.push(Column { name: name.get(..length).unwrap_or_default().into(), type_oid, binary, end });
+            all.push(Column {
+                name: name.get(..length).unwrap_or_default().into(),
+                type_oid,
+                binary,
+                end,
+            });
             at = end;
         }
         if at != body.len() {
@@ -78,7 +83,11 @@ impl Columns {
         if hidden > count {
             return Err(Fault::internal("the plan hides more columns than there are"));
         }
-        Ok(Columns { body: Bytes::copy_from_slice(body), all, hidden })
+        Ok(Columns {
+            body: Bytes::copy_from_slice(body),
+            all,
+            hidden,
+        })
     }
 
     pub fn count(&self) -> usize {
@@ -94,7 +103,9 @@ impl Columns {
     }
 
     pub fn get(&self, index: usize) -> Result<&Column, Fault> {
-        self.all.get(index).ok_or_else(|| Fault::internal("the plan names a column that isn't there"))
+        self.all
+            .get(index)
+            .ok_or_else(|| Fault::internal("the plan names a column that isn't there"))
     }
 
     /// Position among all columns.
@@ -126,7 +137,11 @@ impl Columns {
     /// servers: they are taken for the same in text format, where no OID is inside of a value.
     pub fn check_same(&self, other: &Columns) -> Result<(), Fault> {
         if self.all.len() != other.all.len() {
-            return Err(differ(format!("{} columns and {} columns", self.all.len(), other.all.len())));
+            return Err(differ(format!(
+                "{} columns and {} columns",
+                self.all.len(),
+                other.all.len()
+            )));
         }
         for (ours, theirs) in self.all.iter().zip(&other.all) {
             let name = String::from_utf8_lossy(&ours.name);
@@ -139,7 +154,10 @@ impl Columns {
                 )));
             }
             if ours.type_oid != theirs.type_oid && (ours.binary || !both_users) {
-                let what = format!("column {name:?} of type OID {} and {}", ours.type_oid, theirs.type_oid);
+                let what = format!(
+                    "column {name:?} of type OID {} and {}",
+                    ours.type_oid, theirs.type_oid
+                );
                 return Err(differ(what));
             }
             if ours.binary != theirs.binary {
@@ -162,7 +180,11 @@ impl Columns {
             fields.push(field);
             at = next;
         }
-        if at == row.len() { Ok(()) } else { Err(broken_row()) }
+        if at == row.len() {
+            Ok(())
+        } else {
+            Err(broken_row())
+        }
     }
 
     /// The row without its hidden columns. Rows without any aren't touched.
@@ -183,13 +205,19 @@ impl Columns {
 
 /// The value at `at`, and where the next one begins.
 fn field_at(row: &[u8], at: usize) -> Result<(Field, usize), Fault> {
-    let (length, _) = row.get(at..).and_then(|rest| rest.split_first_chunk::<4>()).ok_or_else(broken_row)?;
+    let (length, _) = row
+        .get(at..)
+        .and_then(|rest| rest.split_first_chunk::<4>())
+        .ok_or_else(broken_row)?;
     let start = at + 4;
     match i32::from_be_bytes(*length) {
         -1 => Ok((None, start)),
         length => {
             let length = usize::try_from(length).map_err(|_| broken_row())?;
-            let end = start.checked_add(length).filter(|end| *end <= row.len()).ok_or_else(broken_row)?;
+            let end = start
+                .checked_add(length)
+                .filter(|end| *end <= row.len())
+                .ok_or_else(broken_row)?;
             Ok((Some(start..end), end))
         }
     }
@@ -230,7 +258,9 @@ pub struct Comparable {
 
 impl Comparable {
     pub fn datum(&self, row: &[u8], fields: &[Field]) -> Result<Option<Datum>, Fault> {
-        let Some(bytes) = value(row, fields, self.index)? else { return Ok(None) };
+        let Some(bytes) = value(row, fields, self.index)? else {
+            return Ok(None);
+        };
         match Datum::read(self.kind, self.binary, bytes) {
             Ok(datum) => Ok(Some(datum)),
             Err(Unreadable::Broken) => Err(broken_row()),
@@ -244,17 +274,26 @@ impl Comparable {
 }
 
 fn differ(how: String) -> Fault {
-    Fault::new(Code::PLACEMENT_MISMATCH, "the servers describe the same statement's rows differently")
-        .detail(how)
-        .hint("compare the table's definition on all nodes")
+    Fault::new(
+        Code::PLACEMENT_MISMATCH,
+        "the servers describe the same statement's rows differently",
+    )
+    .detail(how)
+    .hint("compare the table's definition on all nodes")
 }
 
 fn broken_description() -> Fault {
-    Fault::new(Code::SERVER_PROTOCOL, "a server sent a row description that doesn't follow the protocol")
+    Fault::new(
+        Code::SERVER_PROTOCOL,
+        "a server sent a row description that doesn't follow the protocol",
+    )
 }
 
 pub fn broken_row() -> Fault {
-    Fault::new(Code::SERVER_PROTOCOL, "a server sent a row that doesn't follow the protocol")
+    Fault::new(
+        Code::SERVER_PROTOCOL,
+        "a server sent a row that doesn't follow the protocol",
+    )
 }
 
 #[cfg(test)]
@@ -266,8 +305,13 @@ mod tests {
     fn hidden_columns_are_cut_off_description_and_rows() {
         let body = description(&[("a", 23, 0), ("b", 25, 0), ("h", 20, 0)]);
         let columns = Columns::read(&body, 1, Some(&[1, 0, 1])).expect("columns");
-        assert_eq!(columns.client_description(), description(&[("a", 23, 1), ("b", 25, 0)]));
-        let cut = columns.cut(row(&[Some("x"), None, Some("hidden")])).expect("a row");
+        assert_eq!(
+            columns.client_description(),
+            description(&[("a", 23, 1), ("b", 25, 0)])
+        );
+        let cut = columns
+            .cut(row(&[Some("x"), None, Some("hidden")]))
+            .expect("a row");
         assert_eq!(cut, row(&[Some("x"), None]));
         assert_eq!(columns.index(ColumnAt::Hidden(0)), Ok(2));
         assert!(columns.index(ColumnAt::Visible(2)).is_err() && columns.index(ColumnAt::Hidden(1)).is_err());
@@ -314,7 +358,10 @@ mod tests {
     fn parts_must_describe_the_same_columns() {
         let read = |body: Bytes| Columns::read(&body, 0, None).expect("columns");
         let ours = read(description(&[("a", 23, 0), ("e", 16_400, 0)]));
-        assert!(ours.check_same(&read(description(&[("a", 23, 0), ("e", 16_999, 0)]))).is_ok());
+        assert!(
+            ours.check_same(&read(description(&[("a", 23, 0), ("e", 16_999, 0)])))
+                .is_ok()
+        );
         for other in [
             description(&[("a", 23, 0)]),
             description(&[("b", 23, 0), ("e", 16_400, 0)]),
@@ -322,7 +369,10 @@ mod tests {
             description(&[("a", 23, 0), ("e", 25, 0)]),
             description(&[("a", 23, 1), ("e", 16_400, 0)]),
         ] {
-            assert_eq!(ours.check_same(&read(other)).expect_err("differs").code, Code::PLACEMENT_MISMATCH);
+            assert_eq!(
+                ours.check_same(&read(other)).expect_err("differs").code,
+                Code::PLACEMENT_MISMATCH
+            );
         }
     }
 }

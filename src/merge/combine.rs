@@ -43,7 +43,11 @@ impl Recipe {
         let index = columns.index(at)?;
         let column = columns.get(index)?;
         let refused = |name| aggregate_refused(name, column.type_oid);
-        let own = Kind::of(column.type_oid).map(|kind| Comparable { index, kind, binary: column.binary });
+        let own = Kind::of(column.type_oid).map(|kind| Comparable {
+            index,
+            kind,
+            binary: column.binary,
+        });
         match combine {
             Combine::First => Ok(Recipe::First { index }),
             Combine::Count => match own {
@@ -52,7 +56,11 @@ impl Recipe {
             },
             Combine::Sum => match own {
                 Some(own @ Comparable { kind: Kind::Int8, .. }) => Ok(Recipe::SumInt(own)),
-                Some(own @ Comparable { kind: Kind::Numeric, .. }) => Ok(Recipe::SumNumeric(own)),
+                Some(
+                    own @ Comparable {
+                        kind: Kind::Numeric, ..
+                    },
+                ) => Ok(Recipe::SumNumeric(own)),
                 _ => Err(refused("sum")),
             },
             Combine::Min | Combine::Max => {
@@ -63,10 +71,15 @@ impl Recipe {
                 }
             }
             Combine::BoolAnd | Combine::BoolOr => match own {
-                Some(column @ Comparable { kind: Kind::Bool, .. }) => {
-                    Ok(Recipe::Bool { column, and: *combine == Combine::BoolAnd })
-                }
-                _ => Err(refused(if *combine == Combine::BoolAnd { "bool_and" } else { "bool_or" })),
+                Some(column @ Comparable { kind: Kind::Bool, .. }) => Ok(Recipe::Bool {
+                    column,
+                    and: *combine == Combine::BoolAnd,
+                }),
+                _ => Err(refused(if *combine == Combine::BoolAnd {
+                    "bool_and"
+                } else {
+                    "bool_or"
+                })),
             },
             Combine::Avg { sum, count } => {
                 let hidden = |n: usize| -> Result<Option<Comparable>, Fault> {
@@ -81,9 +94,18 @@ impl Recipe {
                 match (own.map(|own| own.kind), hidden(*sum)?, hidden(*count)?) {
                     (
                         Some(Kind::Numeric),
-                        Some(sum @ Comparable { kind: Kind::Int8 | Kind::Numeric, .. }),
+                        Some(
+                            sum @ Comparable {
+                                kind: Kind::Int8 | Kind::Numeric,
+                                ..
+                            },
+                        ),
                         Some(count @ Comparable { kind: Kind::Int8, .. }),
-                    ) => Ok(Recipe::Avg { binary: column.binary, sum, count }),
+                    ) => Ok(Recipe::Avg {
+                        binary: column.binary,
+                        sum,
+                        count,
+                    }),
                     _ => Err(refused("avg")),
                 }
             }
@@ -141,7 +163,9 @@ impl Partial {
                 }
             }
             (Partial::Extreme(best), Recipe::Extreme { column, max }) => {
-                let Some(datum) = column.datum(row, fields)? else { return Ok(()) };
+                let Some(datum) = column.datum(row, fields)? else {
+                    return Ok(());
+                };
                 let better = match best {
                     None => true,
                     Some((so_far, _)) if *max => datum > *so_far,
@@ -155,9 +179,18 @@ impl Partial {
                     }
                 }
             }
-            (Partial::Avg { sum, count }, Recipe::Avg { sum: sum_column, count: count_column, .. }) => {
+            (
+                Partial::Avg { sum, count },
+                Recipe::Avg {
+                    sum: sum_column,
+                    count: count_column,
+                    ..
+                },
+            ) => {
                 let rows = integer(count_column, row, fields)?.unwrap_or(0);
-                *count = count.checked_add(rows).ok_or_else(|| out_of_range("bigint out of range"))?;
+                *count = count
+                    .checked_add(rows)
+                    .ok_or_else(|| out_of_range("bigint out of range"))?;
                 if let Some(value) = numeric(sum_column, row, fields)? {
                     add_numeric(sum, value, held)?;
                 }
@@ -182,14 +215,19 @@ impl Partial {
             (Partial::First, _) => first.map(<[u8]>::to_vec),
             (Partial::Extreme(best), _) => best.as_ref().map(|(_, bytes)| bytes.to_vec()),
             (Partial::Int(total), Recipe::Count(column) | Recipe::SumInt(column)) => total.map(|total| {
-                if column.binary { total.to_be_bytes().to_vec() } else { total.to_string().into_bytes() }
+                if column.binary {
+                    total.to_be_bytes().to_vec()
+                } else {
+                    total.to_string().into_bytes()
+                }
             }),
             (Partial::Numeric(total), Recipe::SumNumeric(column)) => {
                 total.as_ref().map(|total| write_numeric(total, column.binary))
             }
-            (Partial::Avg { sum, count }, Recipe::Avg { binary, .. }) => {
-                sum.as_ref()?.divided_by(*count).map(|avg| write_numeric(&avg, *binary))
-            }
+            (Partial::Avg { sum, count }, Recipe::Avg { binary, .. }) => sum
+                .as_ref()?
+                .divided_by(*count)
+                .map(|avg| write_numeric(&avg, *binary)),
             (Partial::Bool(value), Recipe::Bool { column, .. }) => value.map(|value| {
                 vec![match (column.binary, value) {
                     (true, value) => u8::from(value),
@@ -223,7 +261,9 @@ fn numeric(column: &Comparable, row: &[u8], fields: &[Field]) -> Result<Option<N
 fn add_numeric(total: &mut Option<Numeric>, value: Numeric, held: &mut Held) -> Result<(), Fault> {
     let sum = match total.as_ref() {
         None => value,
-        Some(so_far) => so_far.add(&value).ok_or_else(|| out_of_range("value overflows numeric format"))?,
+        Some(so_far) => so_far
+            .add(&value)
+            .ok_or_else(|| out_of_range("value overflows numeric format"))?,
     };
     held.take(sum.held_bytes())?;
     if let Some(before) = total.replace(sum) {
@@ -233,7 +273,11 @@ fn add_numeric(total: &mut Option<Numeric>, value: Numeric, held: &mut Held) -> 
 }
 
 fn write_numeric(value: &Numeric, binary: bool) -> Vec<u8> {
-    if binary { value.to_binary() } else { value.to_text().into_bytes() }
+    if binary {
+        value.to_binary()
+    } else {
+        value.to_text().into_bytes()
+    }
 }
 
 /// PostgreSQL's own error for the same sum on one server.

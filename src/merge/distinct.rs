@@ -17,7 +17,12 @@ pub struct Distinct {
 
 impl Distinct {
     pub fn new(columns: Vec<Comparable>) -> Distinct {
-        Distinct { columns, seen: HashSet::new(), fields: Vec::new(), key: Vec::new() }
+        Distinct {
+            columns,
+            seen: HashSet::new(),
+            fields: Vec::new(),
+            key: Vec::new(),
+        }
     }
 
     /// Whether no row with these values was seen before.

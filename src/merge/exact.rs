@@ -23,7 +23,9 @@ pub fn comparable(
     described: &Described<'_>,
 ) -> Result<Result<Comparable, Inexact>, Fault> {
     let column = columns.get(index)?;
-    let Some(kind) = Kind::of(column.type_oid) else { return Ok(Err(Inexact::Type(column.type_oid))) };
+    let Some(kind) = Kind::of(column.type_oid) else {
+        return Ok(Err(Inexact::Type(column.type_oid)));
+    };
     Ok(if kind.is_collatable() && !by_bytes {
         Err(Inexact::Collation)
     } else if kind.is_collatable() && !described.same_encoding {
@@ -31,13 +33,20 @@ pub fn comparable(
     } else if kind.is_float() && !column.binary && !described.exact_floats {
         Err(Inexact::FloatDigits)
     } else {
-        Ok(Comparable { index, kind, binary: column.binary })
+        Ok(Comparable {
+            index,
+            kind,
+            binary: column.binary,
+        })
     })
 }
 
 impl Inexact {
     pub fn in_order(self, what: &str) -> Fault {
-        let message = format!("ORDER BY {what} can't be merged exactly across shards: {}", self.reason());
+        let message = format!(
+            "ORDER BY {what} can't be merged exactly across shards: {}",
+            self.reason()
+        );
         Fault::new(Code::ORDER_NOT_EXACT, message).hint(match self {
             Inexact::Collation => format!(
                 "write ORDER BY {what} COLLATE \"C\" to sort by bytes, sort by a number or time, or ask one shard by its key"
@@ -50,7 +59,10 @@ impl Inexact {
     }
 
     pub fn in_group(self, what: &str) -> Fault {
-        let message = format!("GROUP BY {what} can't be merged exactly across shards: {}", self.reason());
+        let message = format!(
+            "GROUP BY {what} can't be merged exactly across shards: {}",
+            self.reason()
+        );
         Fault::new(Code::GROUP_NOT_EXACT, message).hint(match self {
             Inexact::Collation => format!("group by {what} COLLATE \"C\" if equal means the same bytes"),
             Inexact::Type(_) => {
@@ -61,8 +73,11 @@ impl Inexact {
     }
 
     pub fn in_distinct(self, column: usize) -> Fault {
-        let message =
-            format!("DISTINCT can't compare column {} exactly across shards: {}", column + 1, self.reason());
+        let message = format!(
+            "DISTINCT can't compare column {} exactly across shards: {}",
+            column + 1,
+            self.reason()
+        );
         Fault::new(Code::GROUP_NOT_EXACT, message).hint(match self {
             Inexact::Collation => {
                 "write the column with COLLATE \"C\" if equal means the same bytes".to_owned()
@@ -73,7 +88,10 @@ impl Inexact {
     }
 
     pub fn in_extreme(self) -> Fault {
-        let message = format!("min and max can't be combined exactly across shards: {}", self.reason());
+        let message = format!(
+            "min and max can't be combined exactly across shards: {}",
+            self.reason()
+        );
         Fault::new(Code::AGGREGATE_ACROSS_SHARDS, message).hint(self.setting())
     }
 
@@ -105,8 +123,10 @@ pub fn aggregate_refused(aggregate: &str, type_oid: u32) -> Fault {
         }
         _ => "cast the argument to numeric, or ask one shard by its key",
     };
-    let message =
-        format!("{aggregate} with a result of type {} can't be combined across shards", type_name(type_oid));
+    let message = format!(
+        "{aggregate} with a result of type {} can't be combined across shards",
+        type_name(type_oid)
+    );
     Fault::new(Code::AGGREGATE_ACROSS_SHARDS, message).hint(hint)
 }
 

@@ -23,7 +23,10 @@ impl Held {
 }
 
 fn too_much() -> Fault {
-    let message = format!("merging this answer needs more than {} MiB in the proxy", MAX_HELD_BYTES >> 20);
+    let message = format!(
+        "merging this answer needs more than {} MiB in the proxy",
+        MAX_HELD_BYTES >> 20
+    );
     Fault::new(Code::TOO_LARGE, message)
         .sqlstate("53400")
         .hint("group or deduplicate fewer rows: add a WHERE, or ask one shard by its key")

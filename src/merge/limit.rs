@@ -8,7 +8,10 @@ pub struct Limit {
 
 impl Limit {
     pub fn new(limit: Option<u64>, offset: u64) -> Limit {
-        Limit { skip: offset, left: limit }
+        Limit {
+            skip: offset,
+            left: limit,
+        }
     }
 
     /// No further row will be let through.

@@ -97,14 +97,21 @@ impl Merger {
         let stage = match &rule.aggregate {
             Some(aggregation) if !is_distinct(aggregation, &columns)? => {
                 let grouping = grouping(aggregation, &columns, described)?;
-                Stage::Group { grouping, sorts, sources: running }
+                Stage::Group {
+                    grouping,
+                    sorts,
+                    sources: running,
+                }
             }
             only_groups => {
                 if let Some(aggregation) = only_groups {
                     distinct = Some(Distinct::new(group_keys(aggregation, &columns, described)?));
                 }
                 if sorts.is_empty() {
-                    Stage::Concatenate { queue: VecDeque::new(), sources: running }
+                    Stage::Concatenate {
+                        queue: VecDeque::new(),
+                        sources: running,
+                    }
                 } else {
                     Stage::Order(Ordered::new(sorts, sources))
                 }
@@ -134,7 +141,8 @@ impl Merger {
     /// names and types. Call it for each part but the first, before its rows.
     pub fn check_part(&self, description: &[u8]) -> Result<(), Fault> {
         let hidden = self.columns.hidden();
-        self.columns.check_same(&Columns::read(description, hidden, self.formats.as_deref())?)
+        self.columns
+            .check_same(&Columns::read(description, hidden, self.formats.as_deref())?)
     }
 
     /// The body of the RowDescription for the client: without hidden columns, with the formats in use.
@@ -158,7 +166,9 @@ impl Merger {
                 Ok(())
             }
             Stage::Order(ordered) => ordered.push(&self.columns, &mut self.held, source, row),
-            Stage::Group { grouping, sources, .. } => {
+            Stage::Group {
+                grouping, sources, ..
+            } => {
                 sources.check(source)?;
                 grouping.push(&self.columns, &mut self.held, &row)
             }
@@ -199,7 +209,11 @@ impl Merger {
 
     /// The next row before distinct and limit, hidden columns included.
     fn next_row(&mut self) -> Result<Step, Fault> {
-        if let Stage::Group { grouping, sorts, sources } = &mut self.stage
+        if let Stage::Group {
+            grouping,
+            sorts,
+            sources,
+        } = &mut self.stage
             && !sources.any()
         {
             let rows = sorted(grouping.results(&self.columns)?, sorts, &self.columns)?;
@@ -235,7 +249,11 @@ fn sorts(rule: &RowMerge, columns: &Columns, described: &Described<'_>) -> Resul
         let index = columns.index(key.at)?;
         let column = exact::comparable(columns, index, key.bytes_order, described)?
             .map_err(|inexact| inexact.in_order(&key.what))?;
-        Ok(Sort { column, descending: key.descending, nulls_first: key.nulls_first })
+        Ok(Sort {
+            column,
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        })
     };
     rule.order.iter().map(sort).collect()
 }
@@ -274,7 +292,9 @@ fn grouping(
 ) -> Result<Grouping, Fault> {
     let keys = group_keys(aggregation, columns, described)?;
     // Group keys, and hidden columns that only feed an avg, stay as in the first row.
-    let mut recipes: Vec<Recipe> = (0..columns.count()).map(|index| Recipe::First { index }).collect();
+    let mut recipes: Vec<Recipe> = (0..columns.count())
+        .map(|index| Recipe::First { index })
+        .collect();
     let mut told = vec![false; columns.count()];
     let mut tell = |index: usize| -> Result<(), Fault> {
         match told.get_mut(index) {
@@ -312,9 +332,15 @@ fn distinct_columns(
     described: &Described<'_>,
 ) -> Result<Vec<Comparable>, Fault> {
     let by_bytes = |index: usize| {
-        let sorted = rule.order.iter().any(|key| key.bytes_order && key.at == ColumnAt::Visible(index));
+        let sorted = rule
+            .order
+            .iter()
+            .any(|key| key.bytes_order && key.at == ColumnAt::Visible(index));
         let grouped = rule.aggregate.iter().flat_map(|aggregation| &aggregation.group);
-        sorted || grouped.clone().any(|key| key.bytes_equal && key.at == ColumnAt::Visible(index))
+        sorted
+            || grouped
+                .clone()
+                .any(|key| key.bytes_equal && key.at == ColumnAt::Visible(index))
     };
     (0..columns.visible())
         .map(|index| {
@@ -350,12 +376,25 @@ mod tests {
     use crate::plan::{Combine, GroupKey, SortKey};
 
     fn key(at: ColumnAt) -> SortKey {
-        SortKey { at, descending: false, nulls_first: false, bytes_order: true, what: "x".into() }
+        SortKey {
+            at,
+            descending: false,
+            nulls_first: false,
+            bytes_order: true,
+            what: "x".into(),
+        }
     }
 
     fn group(columns: Vec<(ColumnAt, Combine)>) -> RowMerge {
-        let group = vec![GroupKey { at: ColumnAt::Visible(0), bytes_equal: true, what: "x".into() }];
-        RowMerge { aggregate: Some(Aggregation { group, columns }), ..RowMerge::default() }
+        let group = vec![GroupKey {
+            at: ColumnAt::Visible(0),
+            bytes_equal: true,
+            what: "x".into(),
+        }];
+        RowMerge {
+            aggregate: Some(Aggregation { group, columns }),
+            ..RowMerge::default()
+        }
     }
 
     fn merger(rule: &RowMerge, sources: usize, columns: &[(&str, u32, i16)]) -> Merger {
@@ -364,7 +403,11 @@ mod tests {
 
     #[test]
     fn a_reached_limit_ends_the_merge_before_the_sources_end() {
-        let rule = RowMerge { order: vec![key(ColumnAt::Visible(0))], limit: Some(1), ..RowMerge::default() };
+        let rule = RowMerge {
+            order: vec![key(ColumnAt::Visible(0))],
+            limit: Some(1),
+            ..RowMerge::default()
+        };
         let mut merge = merger(&rule, 2, &[("n", 20, 0)]);
         assert_eq!(merge.step(), Ok(Step::Need(0)));
         merge.push(0, row(&[Some("2")])).expect("a row");
@@ -373,7 +416,10 @@ mod tests {
         assert_eq!(merge.step(), Ok(Step::Row(row(&[Some("1")]))));
         assert_eq!(merge.step(), Ok(Step::Done));
         assert_eq!(merge.given(), 1);
-        let none = RowMerge { limit: Some(0), ..RowMerge::default() };
+        let none = RowMerge {
+            limit: Some(0),
+            ..RowMerge::default()
+        };
         assert_eq!(merger(&none, 2, &[("n", 20, 0)]).step(), Ok(Step::Done));
     }
 
@@ -383,11 +429,26 @@ mod tests {
         let plain = RowMerge::default();
         assert!(merger(&plain, 2, &columns).passes_through());
         for rule in [
-            RowMerge { hidden: 1, ..plain.clone() },
-            RowMerge { limit: Some(9), ..plain.clone() },
-            RowMerge { offset: 1, ..plain.clone() },
-            RowMerge { distinct: true, ..plain.clone() },
-            RowMerge { order: vec![key(ColumnAt::Visible(0))], ..plain.clone() },
+            RowMerge {
+                hidden: 1,
+                ..plain.clone()
+            },
+            RowMerge {
+                limit: Some(9),
+                ..plain.clone()
+            },
+            RowMerge {
+                offset: 1,
+                ..plain.clone()
+            },
+            RowMerge {
+                distinct: true,
+                ..plain.clone()
+            },
+            RowMerge {
+                order: vec![key(ColumnAt::Visible(0))],
+                ..plain.clone()
+            },
             group(Vec::new()),
         ] {
             assert!(!merger(&rule, 2, &columns).passes_through(), "{rule:?}");
@@ -396,18 +457,37 @@ mod tests {
 
     #[test]
     fn a_sum_of_ints_that_leaves_bigint_is_postgres_own_error() {
-        let mut merge =
-            merger(&group(vec![(ColumnAt::Visible(1), Combine::Sum)]), 2, &[("k", 20, 0), ("s", 20, 0)]);
-        merge.push(0, row(&[Some("1"), Some("9223372036854775807")])).expect("fits");
-        let fault = merge.push(1, row(&[Some("1"), Some("1")])).expect_err("too large");
-        assert_eq!((fault.state(), fault.message.as_ref()), ("22003", "bigint out of range"));
+        let mut merge = merger(
+            &group(vec![(ColumnAt::Visible(1), Combine::Sum)]),
+            2,
+            &[("k", 20, 0), ("s", 20, 0)],
+        );
+        merge
+            .push(0, row(&[Some("1"), Some("9223372036854775807")]))
+            .expect("fits");
+        let fault = merge
+            .push(1, row(&[Some("1"), Some("1")]))
+            .expect_err("too large");
+        assert_eq!(
+            (fault.state(), fault.message.as_ref()),
+            ("22003", "bigint out of range")
+        );
     }
 
     #[test]
     fn without_group_by_there_is_one_row_even_if_no_part_gave_any() {
-        let columns = vec![(ColumnAt::Visible(0), Combine::Count), (ColumnAt::Visible(1), Combine::Sum)];
-        let aggregate = Some(Aggregation { group: Vec::new(), columns });
-        let rule = RowMerge { aggregate, ..RowMerge::default() };
+        let columns = vec![
+            (ColumnAt::Visible(0), Combine::Count),
+            (ColumnAt::Visible(1), Combine::Sum),
+        ];
+        let aggregate = Some(Aggregation {
+            group: Vec::new(),
+            columns,
+        });
+        let rule = RowMerge {
+            aggregate,
+            ..RowMerge::default()
+        };
         let mut merge = merger(&rule, 1, &[("c", 20, 0), ("s", 1700, 0)]);
         merge.finish(0).expect("a source");
         assert_eq!(merge.step(), Ok(Step::Row(row(&[Some("0"), None]))));
@@ -420,7 +500,9 @@ mod tests {
         let mut merge = merger(rule, 2, &[("t", 25, 0), ("n", 20, 0)]);
         for i in 0.. {
             let text = format!("{i:04}{long}");
-            let pushed = merge.push(1, row(&[Some(&text), None])).and_then(|()| merge.step());
+            let pushed = merge
+                .push(1, row(&[Some(&text), None]))
+                .and_then(|()| merge.step());
             if let Err(fault) = pushed {
                 return (i * text.len(), fault);
             }
@@ -430,17 +512,27 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_a_fault() {
-        let waiting = RowMerge { order: vec![key(ColumnAt::Visible(0))], ..RowMerge::default() };
+        let waiting = RowMerge {
+            order: vec![key(ColumnAt::Visible(0))],
+            ..RowMerge::default()
+        };
         let groups = group(vec![(ColumnAt::Visible(1), Combine::Sum)]);
         let mut distinct = group(Vec::new());
         if let Some(aggregation) = &mut distinct.aggregate {
             let at = ColumnAt::Visible(1);
-            aggregation.group.push(GroupKey { at, bytes_equal: false, what: "n".into() });
+            aggregation.group.push(GroupKey {
+                at,
+                bytes_equal: false,
+                what: "n".into(),
+            });
         }
         for rule in [waiting, groups, distinct] {
             let (bytes, fault) = fill(&rule);
             assert_eq!((fault.code, fault.state()), (Code::TOO_LARGE, "53400"));
-            assert!((MAX_HELD_BYTES / 3..=MAX_HELD_BYTES).contains(&bytes), "{bytes} {rule:?}");
+            assert!(
+                (MAX_HELD_BYTES / 3..=MAX_HELD_BYTES).contains(&bytes),
+                "{bytes} {rule:?}"
+            );
         }
     }
 
@@ -448,11 +540,23 @@ mod tests {
     fn a_plan_that_does_not_fit_the_rows_is_an_internal_fault() {
         let body = description(&[("n", 20, 0)]);
         for rule in [
-            RowMerge { hidden: 2, ..RowMerge::default() },
-            RowMerge { order: vec![key(ColumnAt::Visible(1))], ..RowMerge::default() },
-            RowMerge { order: vec![key(ColumnAt::Hidden(0))], ..RowMerge::default() },
             RowMerge {
-                aggregate: Some(Aggregation { group: Vec::new(), columns: Vec::new() }),
+                hidden: 2,
+                ..RowMerge::default()
+            },
+            RowMerge {
+                order: vec![key(ColumnAt::Visible(1))],
+                ..RowMerge::default()
+            },
+            RowMerge {
+                order: vec![key(ColumnAt::Hidden(0))],
+                ..RowMerge::default()
+            },
+            RowMerge {
+                aggregate: Some(Aggregation {
+                    group: Vec::new(),
+                    columns: Vec::new(),
+                }),
                 ..RowMerge::default()
             },
         ] {

@@ -57,7 +57,12 @@ pub struct Described<'a> {
 impl<'a> Described<'a> {
     /// With the settings that a fresh PostgreSQL session with UTF-8 has.
     pub fn usual(description: &'a [u8]) -> Described<'a> {
-        Described { description, formats: None, same_encoding: true, exact_floats: true }
+        Described {
+            description,
+            formats: None,
+            same_encoding: true,
+            exact_floats: true,
+        }
     }
 }
 

@@ -125,13 +125,21 @@ impl Ordered {
         columns.fields(&row, &mut self.fields)?;
         let keys = Keys::read(&self.sorts, &row, &self.fields)?;
         let source = self.sources.get_mut(index).ok_or_else(no_such_source)?;
-        let before = source.queue.back().map(|waiting| &waiting.keys).or(source.last.as_ref());
+        let before = source
+            .queue
+            .back()
+            .map(|waiting| &waiting.keys)
+            .or(source.last.as_ref());
         if before.is_some_and(|before| compare(&self.sorts, before, &keys) == Ordering::Greater) {
             return Err(out_of_order());
         }
         let size = row.len() + keys.held_bytes() + size_of::<Waiting>();
         held.take(size)?;
-        source.queue.push_back(Waiting { keys, row, held: size });
+        source.queue.push_back(Waiting {
+            keys,
+            row,
+            held: size,
+        });
         Ok(())
     }
 
@@ -151,7 +159,9 @@ impl Ordered {
             }
             self.empty.pop();
         }
-        let Some(first) = self.heap.first().copied() else { return Ok(Next::End) };
+        let Some(first) = self.heap.first().copied() else {
+            return Ok(Next::End);
+        };
         let source = self.sources.get_mut(first).ok_or_else(no_such_source)?;
         let Some(waiting) = source.queue.pop_front() else {
             return Err(Fault::internal("a source in the heap has no row"));
@@ -213,8 +223,11 @@ pub fn no_such_source() -> Fault {
 }
 
 fn out_of_order() -> Fault {
-    Fault::new(Code::ORDER_NOT_EXACT, "a server sorted its rows differently than the proxy compares them")
-        .hint("compare the collation of the sorted column on all nodes")
+    Fault::new(
+        Code::ORDER_NOT_EXACT,
+        "a server sorted its rows differently than the proxy compares them",
+    )
+    .hint("compare the collation of the sorted column on all nodes")
 }
 
 #[cfg(test)]
@@ -225,8 +238,23 @@ mod tests {
 
     fn ordered(sources: usize, descending: bool, nulls_first: bool) -> (Ordered, Columns, Held) {
         let columns = Columns::read(&description(&[("n", 20, 0)]), 0, None).expect("columns");
-        let column = Comparable { index: 0, kind: Kind::Int8, binary: false };
-        (Ordered::new(vec![Sort { column, descending, nulls_first }], sources), columns, Held::default())
+        let column = Comparable {
+            index: 0,
+            kind: Kind::Int8,
+            binary: false,
+        };
+        (
+            Ordered::new(
+                vec![Sort {
+                    column,
+                    descending,
+                    nulls_first,
+                }],
+                sources,
+            ),
+            columns,
+            Held::default(),
+        )
     }
 
     fn merged(mut sources: Vec<Vec<Option<&str>>>, descending: bool, nulls_first: bool) -> Vec<Bytes> {
@@ -238,7 +266,9 @@ mod tests {
                 Next::Row(row) => out.push(row),
                 Next::End => break,
                 Next::Need(i) => match sources[i].pop() {
-                    Some(value) => merge.push(&columns, &mut held, i, row(&[value])).expect("in order"),
+                    Some(value) => merge
+                        .push(&columns, &mut held, i, row(&[value]))
+                        .expect("in order"),
                     None => merge.finish(i).expect("there is such a source"),
                 },
             }
@@ -250,17 +280,31 @@ mod tests {
     #[test]
     fn sources_are_merged_by_value() {
         let out = merged(
-            vec![vec![Some("2"), Some("10"), None], vec![], vec![Some("-3"), Some("9"), None]],
+            vec![
+                vec![Some("2"), Some("10"), None],
+                vec![],
+                vec![Some("-3"), Some("9"), None],
+            ],
             false,
             false,
         );
-        assert_eq!(out, [Some("-3"), Some("2"), Some("9"), Some("10"), None, None].map(|v| row(&[v])));
+        assert_eq!(
+            out,
+            [Some("-3"), Some("2"), Some("9"), Some("10"), None, None].map(|v| row(&[v]))
+        );
     }
 
     #[test]
     fn descending_and_nulls_first_are_separate() {
-        let out = merged(vec![vec![None, Some("10"), Some("2")], vec![None, Some("9")]], true, true);
-        assert_eq!(out, [None, None, Some("10"), Some("9"), Some("2")].map(|v| row(&[v])));
+        let out = merged(
+            vec![vec![None, Some("10"), Some("2")], vec![None, Some("9")]],
+            true,
+            true,
+        );
+        assert_eq!(
+            out,
+            [None, None, Some("10"), Some("9"), Some("2")].map(|v| row(&[v]))
+        );
         let out = merged(vec![vec![Some("10"), None], vec![Some("11"), None]], true, false);
         assert_eq!(out, [Some("11"), Some("10"), None, None].map(|v| row(&[v])));
     }
@@ -268,9 +312,13 @@ mod tests {
     #[test]
     fn a_source_that_breaks_the_order_is_a_fault() {
         let (mut merge, columns, mut held) = ordered(1, false, false);
-        merge.push(&columns, &mut held, 0, row(&[Some("5")])).expect("the first");
+        merge
+            .push(&columns, &mut held, 0, row(&[Some("5")]))
+            .expect("the first");
         assert_eq!(merge.next(&mut held).expect("one"), Next::Row(row(&[Some("5")])));
-        let fault = merge.push(&columns, &mut held, 0, row(&[Some("4")])).expect_err("out of order");
+        let fault = merge
+            .push(&columns, &mut held, 0, row(&[Some("4")]))
+            .expect_err("out of order");
         assert_eq!(fault.code, Code::ORDER_NOT_EXACT);
     }
 
@@ -278,11 +326,15 @@ mod tests {
     fn rows_pushed_ahead_wait_for_their_turn() {
         let (mut merge, columns, mut held) = ordered(2, false, false);
         for value in ["1", "3", "5"] {
-            merge.push(&columns, &mut held, 1, row(&[Some(value)])).expect("in order");
+            merge
+                .push(&columns, &mut held, 1, row(&[Some(value)]))
+                .expect("in order");
         }
         merge.finish(1).expect("there is such a source");
         assert_eq!(merge.next(&mut held), Ok(Next::Need(0)));
-        merge.push(&columns, &mut held, 0, row(&[Some("4")])).expect("in order");
+        merge
+            .push(&columns, &mut held, 0, row(&[Some("4")]))
+            .expect("in order");
         merge.finish(0).expect("there is such a source");
         for value in ["1", "3", "4", "5"] {
             assert_eq!(merge.next(&mut held), Ok(Next::Row(row(&[Some(value)]))));
@@ -300,15 +352,19 @@ mod tests {
             let mut all = Vec::new();
             let sources: Vec<Vec<String>> = (0..random.random_range(1..9))
                 .map(|_| {
-                    let mut own: Vec<i64> =
-                        (0..random.random_range(0..20)).map(|_| random.random_range(-30..30)).collect();
+                    let mut own: Vec<i64> = (0..random.random_range(0..20))
+                        .map(|_| random.random_range(-30..30))
+                        .collect();
                     own.sort_unstable();
                     all.extend_from_slice(&own);
                     own.iter().map(i64::to_string).collect()
                 })
                 .collect();
             all.sort_unstable();
-            let sources = sources.iter().map(|s| s.iter().map(|v| Some(v.as_str())).collect()).collect();
+            let sources = sources
+                .iter()
+                .map(|s| s.iter().map(|v| Some(v.as_str())).collect())
+                .collect();
             let expected: Vec<Bytes> = all.iter().map(|v| row(&[Some(&v.to_string())])).collect();
             assert_eq!(merged(sources, false, false), expected, "seed {seed}");
         }

@@ -31,8 +31,10 @@ pub const COLUMNS: &[(&str, &str)] = &[
 pub fn create(connection: &mut Connection, random: &mut StdRng, table: &str, rows: usize, buckets: usize) {
     let columns: Vec<String> = COLUMNS.iter().map(|(name, of)| format!("{name} {of}")).collect();
     connection.run(&format!("DROP TABLE IF EXISTS {table}"));
-    connection
-        .run(&format!("CREATE TABLE {table} (id bigint PRIMARY KEY, bucket int, {})", columns.join(", ")));
+    connection.run(&format!(
+        "CREATE TABLE {table} (id bigint PRIMARY KEY, bucket int, {})",
+        columns.join(", ")
+    ));
     let rows: Vec<String> = (0..rows)
         .map(|id| {
             let values: Vec<String> = COLUMNS
@@ -42,7 +44,11 @@ pub fn create(connection: &mut Connection, random: &mut StdRng, table: &str, row
                     false => format!("'{}'::{of}", literal(random, name)),
                 })
                 .collect();
-            format!("({id}, {}, {})", random.random_range(0..buckets), values.join(", "))
+            format!(
+                "({id}, {}, {})",
+                random.random_range(0..buckets),
+                values.join(", ")
+            )
         })
         .collect();
     for chunk in rows.chunks(200) {
@@ -68,19 +74,32 @@ fn literal(random: &mut StdRng, column: &str) -> String {
         "o" => pick(random, &["0", "1", "2147483648", "4294967295", "999"]),
         "n" => match random.random_range(0..12) {
             0 => pick(random, &["NaN", "Infinity", "-Infinity"]),
-            1..4 => {
-                pick(random, &["1", "1.0", "1.00", "-0.00", "0", "0.000", "10000", "1e4", "1e-20", "12e30"])
-            }
+            1..4 => pick(
+                random,
+                &[
+                    "1", "1.0", "1.00", "-0.00", "0", "0.000", "10000", "1e4", "1e-20", "12e30",
+                ],
+            ),
             _ => decimal(random),
         },
         "f4" | "f8" => match random.random_range(0..3) {
-            0 => pick(random, &["NaN", "Infinity", "-Infinity", "-0", "0", "1e-30", "1e30", "0.1"]),
+            0 => pick(
+                random,
+                &["NaN", "Infinity", "-Infinity", "-0", "0", "1e-30", "1e30", "0.1"],
+            ),
             _ => (f64::from(random.random_range(-4000..4000)) / 7.0).to_string(),
         },
         "d" => match random.random_range(0..3) {
             0 => pick(
                 random,
-                &["infinity", "-infinity", "4713-01-01 BC", "5874897-12-31", "0001-01-01", "0001-12-31 BC"],
+                &[
+                    "infinity",
+                    "-infinity",
+                    "4713-01-01 BC",
+                    "5874897-12-31",
+                    "0001-01-01",
+                    "0001-12-31 BC",
+                ],
             ),
             _ => calendar_day(random),
         },
@@ -120,29 +139,48 @@ fn literal(random: &mut StdRng, column: &str) -> String {
         "u" => {
             let high = random.random_range(0..40u128) << 120;
             let hex = format!("{:032x}", high | random.random_range(0..3u128));
-            format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+            format!(
+                "{}-{}-{}-{}-{}",
+                &hex[..8],
+                &hex[8..12],
+                &hex[12..16],
+                &hex[16..20],
+                &hex[20..]
+            )
         }
         "by" => {
             let length = random.random_range(0..4);
-            let bytes: String =
-                (0..length).map(|_| format!("{:02x}", random.random::<u8>() & 0xC1)).collect();
+            let bytes: String = (0..length)
+                .map(|_| format!("{:02x}", random.random::<u8>() & 0xC1))
+                .collect();
             format!("\\x{bytes}")
         }
         "c" => pick(random, &["", "a", "A", "z", "~", "0"]),
-        _ => {
-            pick(random, &["", "a", "A", "b", "ab", "a b", "ä", "Z", "z", "日本", "a  ", "~", "10", "9", "𝄞"])
-        }
+        _ => pick(
+            random,
+            &[
+                "", "a", "A", "b", "ab", "a b", "ä", "Z", "z", "日本", "a  ", "~", "10", "9", "𝄞",
+            ],
+        ),
     }
 }
 
 /// Of all sizes and scales.
 pub fn decimal(random: &mut StdRng) -> String {
-    let whole =
-        if random.random_ratio(1, 6) { random.random_range(0..60) } else { random.random_range(0..8) };
-    let after =
-        if random.random_ratio(1, 6) { random.random_range(0..50) } else { random.random_range(0..5) };
+    let whole = if random.random_ratio(1, 6) {
+        random.random_range(0..60)
+    } else {
+        random.random_range(0..8)
+    };
+    let after = if random.random_ratio(1, 6) {
+        random.random_range(0..50)
+    } else {
+        random.random_range(0..5)
+    };
     let digits = |random: &mut StdRng, length: usize| -> String {
-        (0..length).map(|_| char::from(b'0' + random.random_range(0..10))).collect()
+        (0..length)
+            .map(|_| char::from(b'0' + random.random_range(0..10)))
+            .collect()
     };
     let sign = if random.random() { "-" } else { "" };
     let whole = format!("0{}", digits(random, whole));
@@ -157,13 +195,25 @@ fn calendar_day(random: &mut StdRng) -> String {
         0 => random.random_range(1..12_000),
         _ => random.random_range(1890..2100),
     };
-    let era = if random.random_ratio(1, 20) && year < 4700 { " BC" } else { "" };
+    let era = if random.random_ratio(1, 20) && year < 4700 {
+        " BC"
+    } else {
+        ""
+    };
     // The era stands at the end of a whole timestamp; PostgreSQL reads it after the date too.
-    format!("{year:04}-{:02}-{:02}{era}", random.random_range(1..13), random.random_range(1..29))
+    format!(
+        "{year:04}-{:02}-{:02}{era}",
+        random.random_range(1..13),
+        random.random_range(1..29)
+    )
 }
 
 fn time_of_day(random: &mut StdRng) -> String {
-    let (h, m, s) = (random.random_range(0..24), random.random_range(0..60), random.random_range(0..60));
+    let (h, m, s) = (
+        random.random_range(0..24),
+        random.random_range(0..60),
+        random.random_range(0..60),
+    );
     match random.random_range(0..3) {
         0 => format!("{h:02}:{m:02}:{s:02}"),
         1 => format!("{h:02}:{m:02}:{s:02}.{}", random.random_range(1..10)),

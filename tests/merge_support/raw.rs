@@ -31,7 +31,10 @@ impl Connection {
         let mut connection = Connection { stream };
         let body = b"\x00\x03\x00\x00user\0postgres\0database\0postgres\0\0";
         let length = u32::try_from(body.len() + 4).ok()?;
-        connection.stream.write_all(&[&length.to_be_bytes()[..], body].concat()).ok()?;
+        connection
+            .stream
+            .write_all(&[&length.to_be_bytes()[..], body].concat())
+            .ok()?;
         loop {
             match connection.read()? {
                 (b'Z', _) => return Some(connection),
@@ -78,13 +81,20 @@ impl Connection {
 }
 
 fn extended(sql: &str, target: &[u8], formats: &[i16], describe_first: bool) -> Vec<u8> {
-    let mut codes = u16::try_from(formats.len()).expect("a few columns").to_be_bytes().to_vec();
+    let mut codes = u16::try_from(formats.len())
+        .expect("a few columns")
+        .to_be_bytes()
+        .to_vec();
     codes.extend(formats.iter().flat_map(|f| f.to_be_bytes()));
     let describe = message(b'D', &[target]);
     let bind = message(b'B', &[b"\0\0", &[0; 4], &codes]);
     [
         message(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"]),
-        if describe_first { describe.clone() } else { Vec::new() },
+        if describe_first {
+            describe.clone()
+        } else {
+            Vec::new()
+        },
         bind,
         if describe_first { Vec::new() } else { describe },
         message(b'E', &[b"\0", &[0; 4]]),

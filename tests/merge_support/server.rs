@@ -31,21 +31,48 @@ impl Server {
     }
 
     fn start() -> Server {
-        let dir = tempfile::Builder::new().prefix("margay-merge-").tempdir().expect("a temporary folder");
+        let dir = tempfile::Builder::new()
+            .prefix("margay-merge-")
+            .tempdir()
+            .expect("a temporary folder");
         own(dir.path());
         let data = dir.path().join("data");
         let mut initdb = Command::new(bin().join("initdb"));
         initdb
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "-D"])
+            .args([
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "-N",
+                "-D",
+            ])
             .arg(&data);
         let out = unprivileged(&mut initdb).output().expect("initdb starts");
-        assert!(out.status.success(), "initdb: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         let mut postgres = Command::new(bin().join("postgres"));
         postgres.arg("-D").arg(&data).arg("-k").arg(dir.path());
-        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]);
+        postgres.args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "shared_buffers=16MB",
+        ]);
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
-        let child =
-            unprivileged(&mut postgres).stdout(Stdio::null()).stderr(log).spawn().expect("postgres starts");
+        let child = unprivileged(&mut postgres)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("postgres starts");
         let server = Server { child, dir };
         let give_up = Instant::now() + Duration::from_secs(60);
         while Connection::open(&server.socket()).is_none() {
@@ -68,7 +95,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGQUIT: immediate shutdown, the children too.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
         }
         let _ = self.child.wait();
@@ -86,11 +116,17 @@ fn bin() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib/postgresql")
         .map(|all| all.flatten().collect::<Vec<_>>())
         .unwrap_or_default();
-    let bins = folders.iter().map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+    let bins = folders
+        .iter()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists());
     let version = |bin: &PathBuf| {
-        bin.parent().and_then(|p| p.file_name()?.to_str()?.parse::<u32>().ok()).unwrap_or_default()
+        bin.parent()
+            .and_then(|p| p.file_name()?.to_str()?.parse::<u32>().ok())
+            .unwrap_or_default()
     };
-    bins.max_by_key(version).expect("PostgreSQL's server programs (Debian: apt-get install postgresql)")
+    bins.max_by_key(version)
+        .expect("PostgreSQL's server programs (Debian: apt-get install postgresql)")
 }
 
 /// PostgreSQL refuses to run as root.
@@ -104,7 +140,11 @@ fn account() -> Option<(u32, u32)> {
         let mut ids = line.split(':').skip(2).map(|id| id.parse().ok());
         Some((ids.next()??, ids.next()??))
     };
-    Some(user("postgres").or_else(|| user("nobody")).expect("an unprivileged user"))
+    Some(
+        user("postgres")
+            .or_else(|| user("nobody"))
+            .expect("an unprivileged user"),
+    )
 }
 
 fn unprivileged(command: &mut Command) -> &mut Command {

@@ -25,7 +25,9 @@ impl Float {
 impl Ord for Float {
     fn cmp(&self, other: &Float) -> Ordering {
         // Without an order there is a NaN, and it is the greater one.
-        self.0.partial_cmp(&other.0).unwrap_or_else(|| self.0.is_nan().cmp(&other.0.is_nan()))
+        self.0
+            .partial_cmp(&other.0)
+            .unwrap_or_else(|| self.0.is_nan().cmp(&other.0.is_nan()))
     }
 }
 
@@ -56,14 +58,21 @@ pub fn float8_text(bytes: &[u8]) -> Result<Float, Unreadable> {
 pub fn float4_text(bytes: &[u8]) -> Result<Float, Unreadable> {
     match bytes {
         b"NaN" | b"Infinity" | b"-Infinity" => float8_text(bytes),
-        _ => digits(bytes)?.parse().map(|value: f32| Float(value.into())).map_err(|_| Unreadable::Broken),
+        _ => digits(bytes)?
+            .parse()
+            .map(|value: f32| Float(value.into()))
+            .map_err(|_| Unreadable::Broken),
     }
 }
 
 fn digits(bytes: &[u8]) -> Result<&str, Unreadable> {
     let shape = |b: &u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e');
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Broken)?;
-    if text.bytes().all(|b| shape(&b)) { Ok(text) } else { Err(Unreadable::Broken) }
+    if text.bytes().all(|b| shape(&b)) {
+        Ok(text)
+    } else {
+        Err(Unreadable::Broken)
+    }
 }
 
 #[cfg(test)]
@@ -72,15 +81,31 @@ mod tests {
 
     #[test]
     fn nan_is_greatest_and_zeros_are_equal() {
-        let ascending = ["-Infinity", "-1e+300", "-1", "0", "5e-324", "0.1", "1e+300", "Infinity", "NaN"];
-        let values: Vec<Float> = ascending.iter().map(|t| float8_text(t.as_bytes()).expect(t)).collect();
+        let ascending = [
+            "-Infinity",
+            "-1e+300",
+            "-1",
+            "0",
+            "5e-324",
+            "0.1",
+            "1e+300",
+            "Infinity",
+            "NaN",
+        ];
+        let values: Vec<Float> = ascending
+            .iter()
+            .map(|t| float8_text(t.as_bytes()).expect(t))
+            .collect();
         for (i, a) in values.iter().enumerate() {
             for (j, b) in values.iter().enumerate() {
                 assert_eq!(a.cmp(b), i.cmp(&j));
             }
         }
         assert_eq!(Float(-0.0), Float(0.0));
-        assert_eq!(Float(-f64::NAN).canonical_bits(), Float(f64::NAN).canonical_bits());
+        assert_eq!(
+            Float(-f64::NAN).canonical_bits(),
+            Float(f64::NAN).canonical_bits()
+        );
     }
 
     #[test]

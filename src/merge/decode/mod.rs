@@ -94,7 +94,11 @@ pub enum Datum {
 
 impl Datum {
     pub fn read(kind: Kind, binary: bool, bytes: &[u8]) -> Result<Datum, Unreadable> {
-        if binary { Datum::from_binary(kind, bytes) } else { Datum::from_text(kind, bytes) }
+        if binary {
+            Datum::from_binary(kind, bytes)
+        } else {
+            Datum::from_text(kind, bytes)
+        }
     }
 
     fn from_binary(kind: Kind, bytes: &[u8]) -> Result<Datum, Unreadable> {
@@ -210,7 +214,9 @@ mod tests {
     fn canonical_bytes_of_neighbours_can_not_run_together() {
         let row = |values: [&[u8]; 2]| {
             let mut out = Vec::new();
-            values.iter().for_each(|v| Datum::Bytes((*v).into()).append_canonical(&mut out));
+            values
+                .iter()
+                .for_each(|v| Datum::Bytes((*v).into()).append_canonical(&mut out));
             out
         };
         assert_ne!(row([b"ab", b"c"]), row([b"a", b"bc"]));
@@ -220,7 +226,9 @@ mod tests {
     fn equal_values_have_equal_canonical_bytes() {
         let canonical = |kind, text: &str| {
             let mut out = Vec::new();
-            Datum::read(kind, false, text.as_bytes()).expect(text).append_canonical(&mut out);
+            Datum::read(kind, false, text.as_bytes())
+                .expect(text)
+                .append_canonical(&mut out);
             out
         };
         assert_eq!(canonical(Kind::Numeric, "1.0"), canonical(Kind::Numeric, "1.00"));
@@ -233,8 +241,20 @@ mod tests {
 
     #[test]
     fn wrong_lengths_are_broken() {
-        for kind in [Kind::Bool, Kind::Int2, Kind::Int4, Kind::Int8, Kind::Date, Kind::Uuid, Kind::Float4] {
-            assert_eq!(Datum::read(kind, true, &[0; 3]), Err(Unreadable::Broken), "{kind:?}");
+        for kind in [
+            Kind::Bool,
+            Kind::Int2,
+            Kind::Int4,
+            Kind::Int8,
+            Kind::Date,
+            Kind::Uuid,
+            Kind::Float4,
+        ] {
+            assert_eq!(
+                Datum::read(kind, true, &[0; 3]),
+                Err(Unreadable::Broken),
+                "{kind:?}"
+            );
             assert_eq!(Datum::read(kind, true, &[]), Err(Unreadable::Broken), "{kind:?}");
         }
     }

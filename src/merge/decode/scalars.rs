@@ -29,9 +29,15 @@ pub fn integer_text(bytes: &[u8], least: i64, most: i64) -> Result<i64, Unreadab
         return Err(Unreadable::Broken);
     }
     // 19 digits fit an i128 (and not always an i64: the least int8 has no positive twin).
-    let size = digits.iter().fold(0i128, |value, d| value * 10 + i128::from(d - b'0'));
+    let size = digits
+        .iter()
+        .fold(0i128, |value, d| value * 10 + i128::from(d - b'0'));
     let value = i64::try_from(if negative { -size } else { size }).map_err(|_| Unreadable::Broken)?;
-    if (least..=most).contains(&value) { Ok(value) } else { Err(Unreadable::Broken) }
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Unreadable::Broken)
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +50,16 @@ mod tests {
         assert_eq!(any("-9223372036854775808"), Ok(i64::MIN));
         assert_eq!(any("9223372036854775807"), Ok(i64::MAX));
         assert_eq!(any("0"), Ok(0));
-        for broken in ["9223372036854775808", "", "-", "+1", " 1", "1.0", "0x1", "99999999999999999999"] {
+        for broken in [
+            "9223372036854775808",
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1.0",
+            "0x1",
+            "99999999999999999999",
+        ] {
             assert_eq!(any(broken), Err(Unreadable::Broken), "{broken:?}");
         }
         assert_eq!(integer_text(b"4294967295", 0, u32::MAX.into()), Ok(4_294_967_295));

@@ -41,7 +41,10 @@ fn unhex(hex: &[u8]) -> Result<Vec<u8>, Unreadable> {
         return Err(Unreadable::Broken);
     }
     hex.chunks_exact(2)
-        .map(|pair| pair.iter().try_fold(0u8, |value, digit| Some(value << 4 | nibble(*digit)?)))
+        .map(|pair| {
+            pair.iter()
+                .try_fold(0u8, |value, digit| Some(value << 4 | nibble(*digit)?))
+        })
         .collect::<Option<Vec<u8>>>()
         .ok_or(Unreadable::Broken)
 }
@@ -87,7 +90,10 @@ mod tests {
 
     #[test]
     fn chars_are_one_byte() {
-        assert_eq!((char_text(b""), char_text(b"x"), char_text(b"\\377")), (Ok(0), Ok(b'x'), Ok(255)));
+        assert_eq!(
+            (char_text(b""), char_text(b"x"), char_text(b"\\377")),
+            (Ok(0), Ok(b'x'), Ok(255))
+        );
         assert!(char_text(b"ab").is_err() && char_text(b"\\400").is_err());
     }
 }

@@ -28,13 +28,21 @@ pub fn date_text(bytes: &[u8]) -> Result<i64, Unreadable> {
     }
     let (before_christ, rest) = era(bytes);
     let (days, rest) = date(rest, before_christ)?;
-    if rest.is_empty() { Ok(days) } else { Err(Unreadable::Setting) }
+    if rest.is_empty() {
+        Ok(days)
+    } else {
+        Err(Unreadable::Setting)
+    }
 }
 
 /// Microseconds since midnight; 24:00:00 is a value.
 pub fn time_text(bytes: &[u8]) -> Result<i64, Unreadable> {
     let (us, rest) = time(bytes)?;
-    if rest.is_empty() && us <= DAY_US { Ok(us) } else { Err(Unreadable::Broken) }
+    if rest.is_empty() && us <= DAY_US {
+        Ok(us)
+    } else {
+        Err(Unreadable::Broken)
+    }
 }
 
 /// Microseconds since 2000-01-01 00:00:00.
@@ -43,7 +51,11 @@ pub fn timestamp_text(bytes: &[u8]) -> Result<i64, Unreadable> {
         return Ok(infinite);
     }
     let (us, rest) = date_and_time(bytes)?;
-    if rest.is_empty() { Ok(us) } else { Err(Unreadable::Broken) }
+    if rest.is_empty() {
+        Ok(us)
+    } else {
+        Err(Unreadable::Broken)
+    }
 }
 
 /// Microseconds since 2000-01-01 00:00:00 UTC.
@@ -53,7 +65,9 @@ pub fn timestamptz_text(bytes: &[u8]) -> Result<i64, Unreadable> {
     }
     let (local, rest) = date_and_time(bytes)?;
     let east_of_utc = offset(rest)?;
-    local.checked_sub(east_of_utc * SECOND_US).ok_or(Unreadable::Broken)
+    local
+        .checked_sub(east_of_utc * SECOND_US)
+        .ok_or(Unreadable::Broken)
 }
 
 fn infinity(bytes: &[u8]) -> Option<i64> {
@@ -77,7 +91,10 @@ fn date_and_time(bytes: &[u8]) -> Result<(i64, &[u8]), Unreadable> {
     let (days, rest) = date(rest, before_christ)?;
     let rest = rest.strip_prefix(b" ").ok_or(Unreadable::Setting)?;
     let (us, rest) = time(rest)?;
-    let total = days.checked_mul(DAY_US).and_then(|d| d.checked_add(us)).ok_or(Unreadable::Broken)?;
+    let total = days
+        .checked_mul(DAY_US)
+        .and_then(|d| d.checked_add(us))
+        .ok_or(Unreadable::Broken)?;
     Ok((total, rest))
 }
 
@@ -133,7 +150,11 @@ fn offset(bytes: &[u8]) -> Result<i64, Unreadable> {
             seconds += value * unit;
         }
     }
-    if rest.is_empty() { Ok(sign * seconds) } else { Err(Unreadable::Setting) }
+    if rest.is_empty() {
+        Ok(sign * seconds)
+    } else {
+        Err(Unreadable::Setting)
+    }
 }
 
 fn number(bytes: &[u8], length: usize) -> Result<(i64, &[u8]), Unreadable> {
@@ -141,7 +162,10 @@ fn number(bytes: &[u8], length: usize) -> Result<(i64, &[u8]), Unreadable> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(Unreadable::Setting);
     }
-    Ok((digits.iter().fold(0, |value, d| value * 10 + i64::from(d - b'0')), rest))
+    Ok((
+        digits.iter().fold(0, |value, d| value * 10 + i64::from(d - b'0')),
+        rest,
+    ))
 }
 
 /// Days since 2000-01-01 in the proleptic Gregorian calendar (Howard Hinnant, "chrono-Compatible
@@ -168,7 +192,10 @@ mod tests {
         assert_eq!(date_text(b"0001-12-31 BC"), Ok(-730_120));
         assert_eq!(date_text(b"4713-01-01 BC"), Ok(-2_451_507));
         assert_eq!(date_text(b"5874897-12-31"), Ok(2_145_031_948));
-        assert_eq!((date_text(b"-infinity"), date_text(b"infinity")), (Ok(i64::MIN), Ok(i64::MAX)));
+        assert_eq!(
+            (date_text(b"-infinity"), date_text(b"infinity")),
+            (Ok(i64::MIN), Ok(i64::MAX))
+        );
     }
 
     #[test]
@@ -177,7 +204,10 @@ mod tests {
         assert_eq!(timestamp_text(b"2000-01-02 00:00:00.5"), Ok(DAY_US + 500_000));
         assert_eq!(timestamp_text(b"1999-12-31 23:59:59.999999"), Ok(-1));
         assert_eq!(timestamp_text(b"0001-12-31 00:00:00 BC"), Ok(-730_120 * DAY_US));
-        assert_eq!(timestamp_text(b"294276-12-31 23:59:59.999999"), Ok(9_223_371_331_199_999_999));
+        assert_eq!(
+            timestamp_text(b"294276-12-31 23:59:59.999999"),
+            Ok(9_223_371_331_199_999_999)
+        );
     }
 
     #[test]
@@ -203,13 +233,23 @@ mod tests {
 
     #[test]
     fn other_date_styles_are_refused() {
-        for text in
-            ["01/02/2026", "02-01-2026", "01.02.2026", "Sun Feb 01 00:00:00 2026", "", "26-02-01", "2026-2-1"]
-        {
+        for text in [
+            "01/02/2026",
+            "02-01-2026",
+            "01.02.2026",
+            "Sun Feb 01 00:00:00 2026",
+            "",
+            "26-02-01",
+            "2026-2-1",
+        ] {
             assert!(date_text(text.as_bytes()).is_err(), "{text:?}");
             assert!(timestamp_text(text.as_bytes()).is_err(), "{text:?}");
         }
-        for text in ["2026-02-01 04:05:06 CST", "2026-02-01 04:05:06", "2026-02-01 04:05:06+8"] {
+        for text in [
+            "2026-02-01 04:05:06 CST",
+            "2026-02-01 04:05:06",
+            "2026-02-01 04:05:06+8",
+        ] {
             assert!(timestamptz_text(text.as_bytes()).is_err(), "{text:?}");
         }
     }

@@ -49,11 +49,20 @@ impl Numeric {
                 if whole.is_empty() || fraction.is_empty() {
                     return Err(NumericError);
                 }
-                (Digits::from_decimal(&[whole, fraction].concat(), negative), fraction.len())
+                (
+                    Digits::from_decimal(&[whole, fraction].concat(), negative),
+                    fraction.len(),
+                )
             }
         };
-        let scale = u16::try_from(scale).ok().filter(|s| *s <= MAX_SCALE).ok_or(NumericError)?;
-        Ok(Numeric::Finite { digits: digits.ok_or(NumericError)?, scale })
+        let scale = u16::try_from(scale)
+            .ok()
+            .filter(|s| *s <= MAX_SCALE)
+            .ok_or(NumericError)?;
+        Ok(Numeric::Finite {
+            digits: digits.ok_or(NumericError)?,
+            scale,
+        })
     }
 
     /// As `numeric_out` prints it.
@@ -102,7 +111,9 @@ impl Numeric {
         // then zeros are added or cut until `scale` digits stand after the point.
         let mut decimal = Vec::with_capacity(count * 4 + 1);
         for pair in digits.chunks_exact(2) {
-            let digit = pair.iter().fold(0u16, |value, byte| value << 8 | u16::from(*byte));
+            let digit = pair
+                .iter()
+                .fold(0u16, |value, byte| value << 8 | u16::from(*byte));
             if digit > 9999 {
                 return Err(NumericError);
             }
@@ -113,14 +124,20 @@ impl Numeric {
         let last_power = 4 * (weight + 1) - decimal.len() as i64;
         let zeros = last_power + i64::from(scale);
         if decimal.iter().all(|d| *d == b'0') {
-            return Ok(Numeric::Finite { digits: Digits::Small(0), scale });
+            return Ok(Numeric::Finite {
+                digits: Digits::Small(0),
+                scale,
+            });
         }
         match usize::try_from(zeros) {
             Ok(zeros) => decimal.resize(decimal.len() + zeros, b'0'),
             Err(_) => {
                 let keep = usize::try_from(decimal.len() as i64 + zeros).map_err(|_| NumericError)?;
                 // Digits beyond the display scale would be lost in text; no server stores them.
-                if decimal.get(keep..).is_none_or(|cut| cut.iter().any(|d| *d != b'0')) {
+                if decimal
+                    .get(keep..)
+                    .is_none_or(|cut| cut.iter().any(|d| *d != b'0'))
+                {
                     return Err(NumericError);
                 }
                 decimal.truncate(keep);
@@ -133,7 +150,10 @@ impl Numeric {
     /// As `numeric_send` writes it.
     pub fn to_binary(&self) -> Vec<u8> {
         let special = |sign: u16, scale: u16| {
-            [0, 0, sign, scale].iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>()
+            [0, 0, sign, scale]
+                .iter()
+                .flat_map(|word| word.to_be_bytes())
+                .collect::<Vec<u8>>()
         };
         let (digits, scale) = match self {
             Numeric::NaN => return special(NAN, 0),
@@ -160,7 +180,11 @@ impl Numeric {
         while groups.last() == Some(&0) {
             groups.pop();
         }
-        let weight = if groups.is_empty() { 0 } else { whole_groups as i64 - 1 - leading_zeros as i64 };
+        let weight = if groups.is_empty() {
+            0
+        } else {
+            whole_groups as i64 - 1 - leading_zeros as i64
+        };
         let sign = if digits.signum() < 0 { NEGATIVE } else { 0 };
         let mut bytes = Vec::with_capacity(8 + groups.len() * 2);
         bytes.extend_from_slice(&(groups.len() as u16).to_be_bytes());
@@ -200,27 +224,52 @@ mod tests {
             let value = Numeric::from_binary(&bytes).expect(text);
             assert_eq!(value.to_text(), *text);
             assert_eq!(value.to_binary(), bytes, "{text}");
-            assert_eq!(Numeric::from_text(text.as_bytes()).expect(text).to_binary(), bytes, "{text}");
+            assert_eq!(
+                Numeric::from_text(text.as_bytes()).expect(text).to_binary(),
+                bytes,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_numeric_is_an_error() {
         for text in ["", "-", ".", "1.", ".5", "1e5", " 1", "+1", "nan", "1.2.3", "--1"] {
-            assert_eq!(Numeric::from_text(text.as_bytes()).err(), Some(NumericError), "{text:?}");
+            assert_eq!(
+                Numeric::from_text(text.as_bytes()).err(),
+                Some(NumericError),
+                "{text:?}"
+            );
         }
         let words = |w: &[u16]| w.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
         assert!(Numeric::from_binary(&[]).is_err());
-        assert!(Numeric::from_binary(&words(&[1, 0, 0, 0])).is_err(), "a digit is missing");
-        assert!(Numeric::from_binary(&words(&[1, 0, 0, 0, 10_000])).is_err(), "no base-10000 digit");
-        assert!(Numeric::from_binary(&words(&[1, 0, 0x1234, 0, 1])).is_err(), "no sign");
-        assert!(Numeric::from_binary(&words(&[1, 0xFFFF, 0, 0, 1])).is_err(), "digits beyond the scale");
-        assert!(Numeric::from_binary(&words(&[0, 0, 0, 0x4000])).is_err(), "scale too large");
+        assert!(
+            Numeric::from_binary(&words(&[1, 0, 0, 0])).is_err(),
+            "a digit is missing"
+        );
+        assert!(
+            Numeric::from_binary(&words(&[1, 0, 0, 0, 10_000])).is_err(),
+            "no base-10000 digit"
+        );
+        assert!(
+            Numeric::from_binary(&words(&[1, 0, 0x1234, 0, 1])).is_err(),
+            "no sign"
+        );
+        assert!(
+            Numeric::from_binary(&words(&[1, 0xFFFF, 0, 0, 1])).is_err(),
+            "digits beyond the scale"
+        );
+        assert!(
+            Numeric::from_binary(&words(&[0, 0, 0, 0x4000])).is_err(),
+            "scale too large"
+        );
     }
 
     fn number() -> impl Strategy<Value = String> {
         ("-?", "[1-9][0-9]{0,60}|0", "(\\.[0-9]{1,50})?").prop_map(|(sign, whole, fraction)| {
-            let zero = !format!("{whole}{fraction}").bytes().any(|b| (b'1'..=b'9').contains(&b));
+            let zero = !format!("{whole}{fraction}")
+                .bytes()
+                .any(|b| (b'1'..=b'9').contains(&b));
             format!("{}{whole}{fraction}", if zero { "" } else { &sign })
         })
     }

@@ -35,7 +35,9 @@ impl Digits {
         }
         // 38 nines are less than 2^127.
         if digits.len() <= 38 {
-            let value = digits.iter().fold(0i128, |value, d| value * 10 + i128::from(d - b'0'));
+            let value = digits
+                .iter()
+                .fold(0i128, |value, d| value * 10 + i128::from(d - b'0'));
             return Some(Digits::Small(if negative { -value } else { value }));
         }
         let value = BigInt::parse_bytes(digits, 10)?;

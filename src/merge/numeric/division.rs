@@ -31,10 +31,16 @@ impl Numeric {
             Ok(up) => (digits.times_power_of_ten(up), Digits::from(i128::from(count))),
             Err(_) => {
                 let down = u32::try_from(-shift).ok()?;
-                (digits.clone(), Digits::from(i128::from(count)).times_power_of_ten(down))
+                (
+                    digits.clone(),
+                    Digits::from(i128::from(count)).times_power_of_ten(down),
+                )
             }
         };
-        Some(Numeric::Finite { digits: divide_rounded(&numerator, &denominator), scale: result_scale })
+        Some(Numeric::Finite {
+            digits: divide_rounded(&numerator, &denominator),
+            scale: result_scale,
+        })
     }
 }
 
@@ -61,7 +67,10 @@ fn first_digit(digits: &Digits, scale: u16) -> (i64, u16) {
     let wanted = usize::try_from(exponent.rem_euclid(DECIMALS_PER_DIGIT) + 1).unwrap_or(1);
     let decimal = digits.to_decimal();
     let first = decimal.bytes().chain(std::iter::repeat(b'0')).take(wanted);
-    (exponent.div_euclid(DECIMALS_PER_DIGIT), first.fold(0, |value, d| value * 10 + u16::from(d - b'0')))
+    (
+        exponent.div_euclid(DECIMALS_PER_DIGIT),
+        first.fold(0, |value, d| value * 10 + u16::from(d - b'0')),
+    )
 }
 
 /// Rounded half away from zero; the denominator is positive.

@@ -33,7 +33,10 @@ pub enum Numeric {
 
 impl Numeric {
     pub fn from_i64(value: i64) -> Numeric {
-        Numeric::Finite { digits: Digits::from(i128::from(value)), scale: 0 }
+        Numeric::Finite {
+            digits: Digits::from(i128::from(value)),
+            scale: 0,
+        }
     }
 
     /// The sum, with the larger of the two scales. NaN wins; opposite infinities give NaN. None:
@@ -62,7 +65,10 @@ impl Numeric {
         match self {
             Numeric::Finite { digits, scale } => {
                 let (digits, cut) = digits.without_trailing_zeros(u32::from(*scale));
-                Numeric::Finite { digits, scale: scale.saturating_sub(u16::try_from(cut).unwrap_or(*scale)) }
+                Numeric::Finite {
+                    digits,
+                    scale: scale.saturating_sub(u16::try_from(cut).unwrap_or(*scale)),
+                }
             }
             Numeric::NaN | Numeric::Infinity | Numeric::NegativeInfinity => self.clone(),
         }
@@ -110,7 +116,11 @@ impl Ord for Numeric {
                 }
                 let by_size = a.exponent(*sa).cmp(&b.exponent(*sb));
                 if by_size != Ordering::Equal {
-                    return if a.signum() < 0 { by_size.reverse() } else { by_size };
+                    return if a.signum() < 0 {
+                        by_size.reverse()
+                    } else {
+                        by_size
+                    };
                 }
                 if sa < sb {
                     a.times_power_of_ten(u32::from(sb - sa)).cmp(b)
