@@ -4,5 +4,6 @@
 //!
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod model;
-pub mod topology;
 pub mod plan;
+pub mod sandbox;
+pub mod topology;
