@@ -19,7 +19,7 @@ use rand::Rng;
 use rustix::fs::{FlockOperation, flock};
 
 use super::account::Account;
-use super::process;
+use super::process::{self, Kin};
 
 const REGISTRY: &str = "registry";
 
@@ -59,9 +59,9 @@ impl Folder {
         &self.lock_path
     }
 
-    /// Ends all processes of this sandbox and removes its folder.
-    pub fn clear(&self) -> Result<()> {
-        clear(&self.lock_path)?;
+    /// Ends all processes of this sandbox but its guard, and removes its folder.
+    pub fn clear(&self, guard: u32) -> Result<()> {
+        clear(&self.lock_path, Kin::Descendants { guard })?;
         leave()
     }
 }
@@ -72,7 +72,7 @@ pub fn clear_after_death(lock_path: &Path) -> Result<()> {
         return Ok(());
     };
     flock(&lock, FlockOperation::LockExclusive)?;
-    clear(lock_path)?;
+    clear(lock_path, Kin::None)?;
     leave()
 }
 
@@ -88,16 +88,16 @@ fn clear_dead(base: &Path) {
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
-        match clear(&path) {
+        match clear(&path, Kin::None) {
             Ok(()) => eprintln!("sandbox  cleared what a killed sandbox left behind"),
             Err(error) => eprintln!("sandbox  {error:#}"),
         }
     }
 }
 
-fn clear(lock_path: &Path) -> Result<()> {
+fn clear(lock_path: &Path, kin: Kin) -> Result<()> {
     let folder = lock_path.with_extension("");
-    let left = process::end_all(&folder);
+    let left = process::end_all(&folder, kin);
     if left > 0 {
         bail!("{left} processes of {} did not end", folder.display());
     }

@@ -37,6 +37,10 @@ impl Guard {
         Ok(Guard(child))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Lets the guard go, after the sandbox has cleared up itself.
     pub fn dismiss(mut self) {
         drop(self.0.stdin.take());

@@ -78,6 +78,7 @@ pub fn run(args: SandboxArgs) -> Result<ExitCode> {
     let outline = Outline::read(rules)?;
     let binaries = Binaries::find()?;
     let account = Account::for_servers()?;
+    process::adopt_orphans()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -111,7 +112,8 @@ async fn live(
     };
     let status = start_and_use(args, outline, workshop, signals).await;
     // On its own thread: meanwhile this one waits for the children that end.
-    let cleared = tokio::task::spawn_blocking(move || folder.clear()).await?;
+    let guard_pid = guard.pid();
+    let cleared = tokio::task::spawn_blocking(move || folder.clear(guard_pid)).await?;
     guard.dismiss();
     // What went wrong first is what matters.
     let status = status?;

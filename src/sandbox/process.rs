@@ -3,7 +3,8 @@
 //! A process belongs to a sandbox if it is a PostgreSQL process that works inside the sandbox's
 //! folder, or if it inherited the sandbox's mark in its environment. Folder and mark are random
 //! and never used twice, so a recycled process id can't be mistaken for one of ours; a pidfd
-//! makes sure that the signal reaches the process that was looked at. Nothing else is killed.
+//! makes sure that the signal reaches the process that was looked at. A living sandbox also knows
+//! its descendants, even such as cleared their environment. Nothing else is killed.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -11,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use anyhow::{Context, Result};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper,
+};
 
 /// The environment variable that marks every process of a sandbox; its value is the folder.
 pub const MARK: &str = "MARGAY_SANDBOX_MARK";
@@ -28,13 +32,27 @@ struct Found {
     server: bool,
 }
 
+/// Which processes belong to a sandbox besides those that its folder and mark tell.
+#[derive(Clone, Copy, Debug)]
+pub enum Kin {
+    /// The sandbox is another process, or dead.
+    None,
+    /// The sandbox is this process: all its descendants, but not its guard.
+    Descendants { guard: u32 },
+}
+
+/// From here on a descendant whose parent ends becomes a child of this process, not of init.
+pub fn adopt_orphans() -> Result<()> {
+    set_child_subreaper(Some(getpid())).context("can't adopt orphaned processes")
+}
+
 /// Ends every process of the sandbox in `folder`; returns how many would not go.
-pub fn end_all(folder: &Path) -> usize {
+pub fn end_all(folder: &Path, kin: Kin) -> usize {
     let memory = shared_memory_of(folder);
     let begun = Instant::now();
     let mut asked = HashSet::new();
     let left = loop {
-        let found = belonging_to(folder);
+        let found = belonging_to(folder, kin);
         if found.is_empty() {
             break 0;
         }
@@ -76,24 +94,41 @@ fn send(process: &Found, signal: Signal) {
 /// Whether a server process still works in `data`. After a postmaster was killed, its children
 /// linger for a moment, and the data folder must not be served again before they are gone.
 pub fn is_served(data: &Path) -> bool {
-    belonging_to(data).iter().any(|process| process.server)
+    belonging_to(data, Kin::None).iter().any(|process| process.server)
 }
 
-fn belonging_to(folder: &Path) -> Vec<Found> {
+fn belonging_to(folder: &Path, kin: Kin) -> Vec<Found> {
     let own = std::process::id() as i32;
     let mark = format!("{MARK}={}", folder.display());
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| *pid != own)
         .filter_map(|pid| {
             let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-            let server = is_server(pid) && link(pid, "cwd")?.starts_with(folder);
-            (server || has_mark(pid, &mark)).then_some(Found { pid, handle, server })
+            let server = is_server(pid) && link(pid, "cwd").is_some_and(|cwd| cwd.starts_with(folder));
+            let ours = server || has_mark(pid, &mark) || is_kin(pid, own, kin);
+            ours.then_some(Found { pid, handle, server })
         })
         .collect()
+}
+
+fn is_kin(pid: i32, own: i32, kin: Kin) -> bool {
+    let guard = match kin {
+        Kin::None => return false,
+        Kin::Descendants { guard } => guard,
+    };
+    let mut ancestor = pid;
+    loop {
+        if ancestor.unsigned_abs() == guard {
+            return false;
+        }
+        match parent_of(ancestor) {
+            Some(parent) if parent == own => return true,
+            Some(parent) if parent > 1 => ancestor = parent,
+            _ => return false,
+        }
+    }
 }
 
 fn is_server(pid: i32) -> bool {
@@ -116,10 +151,14 @@ fn has_mark(pid: i32, mark: &str) -> bool {
     })
 }
 
+/// None if the process is gone, or a zombie, which nobody needs to end.
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold blanks and parentheses; what follows the last one does not.
-    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (state != "Z" && state != "X").then_some(parent)
 }
 
 /// A System V segment of a server. A killed postmaster leaves it behind, unlike one that was
