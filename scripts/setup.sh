@@ -82,7 +82,8 @@ install_with_apt() {
     say "installing ${packages[*]}"
     as_root apt-get update -qq
     case " ${packages[*]} " in *" postgresql "*) hold_back_cluster ;; esac
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" \
+        >/dev/null
 }
 
 refuse() {

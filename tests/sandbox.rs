@@ -371,6 +371,22 @@ fn rules_without_servers_that_can_run_are_refused_by_name() {
 }
 
 #[test]
+fn logs_are_kept_where_asked_for() {
+    let scene = Scene::new();
+    let kept = tempfile::tempdir().expect("a temporary folder");
+    let folder = kept.path().join("logs").display().to_string();
+    assert!(
+        scene
+            .run(&["--keep-logs", &folder, "--", "true"])
+            .status
+            .success()
+    );
+    let log = std::fs::read_to_string(kept.path().join("logs/node_n_user_replica_0.log")).expect("a log");
+    assert!(log.contains("started streaming WAL"), "{log}");
+    assert_eq!(scene.leftovers(), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn without_command_it_prints_lines_to_paste_and_stays() {
     let scene = Scene::new();
     let mut child = scene

@@ -2,15 +2,18 @@
 //! if asked for. They are made and started side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::task::JoinSet;
 
 use super::outline::{NodeOutline, Outline};
 use super::ports;
 use super::progress::Progress;
-use super::server::{Blueprint, Role, Server, shout};
+use super::server::{Blueprint, Role, Server, shout, tail};
 use super::template::{self, Seed, Workshop};
 
 /// Running servers. Dropping it stops watching them; it does not end them.
@@ -96,11 +99,25 @@ impl Cluster {
         Ok(told)
     }
 
-    /// Waits for a child in the background.
-    pub fn wait_for(&mut self, mut child: Child) {
+    fn wait_for(&mut self, mut child: Child) {
         self.waiters.spawn(async move {
             // How a server ended is its own log's business.
             let _ = child.wait().await;
+        });
+    }
+
+    /// The same for the proxy, whose unexpected end is told with the end of its log.
+    pub fn wait_for_proxy(&mut self, mut child: Child, log: PathBuf) {
+        self.waiters.spawn(async move {
+            let Ok(status) = child.wait().await else { return };
+            // Tests kill proxies; whoever did that needs no telling.
+            let killed = status.signal() == Some(Signal::KILL.as_raw());
+            if !status.success() && !killed {
+                eprintln!(
+                    "sandbox  the proxy ended ({status}); the end of its log:\n{}",
+                    tail(&log)
+                );
+            }
         });
     }
 }
@@ -169,7 +186,7 @@ fn oracle_server(outline: &Outline, passwords: &Passwords) -> Result<Wanted> {
 async fn furnish(
     workshop: &Workshop,
     wanted: Vec<Wanted>,
-    templates: &BTreeMap<Seed, std::path::PathBuf>,
+    templates: &BTreeMap<Seed, PathBuf>,
 ) -> Result<BTreeMap<usize, (Server, ports::Held)>> {
     let mut copying = JoinSet::new();
     for (place, Wanted { seed, mut blueprint }) in wanted.into_iter().enumerate() {

@@ -22,7 +22,7 @@ mod proxy;
 mod server;
 mod template;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -57,6 +57,9 @@ pub struct SandboxArgs {
     /// Print CMD's environment as KEY=VALUE lines, then READY, and stay until standard input ends.
     #[arg(long, conflicts_with = "command")]
     print_env: bool,
+    /// Copy the logs of the servers and the proxy into this folder at the end.
+    #[arg(long, value_name = "FOLDER")]
+    keep_logs: Option<PathBuf>,
     /// Start the servers only.
     #[arg(long, hide = true)]
     no_proxy: bool,
@@ -111,6 +114,11 @@ async fn live(
         folder: folder.path.clone(),
     };
     let status = start_and_use(args, outline, workshop, signals).await;
+    if let Some(target) = &args.keep_logs
+        && let Err(error) = keep_logs(&folder.path, target)
+    {
+        eprintln!("sandbox  can't keep the logs in {}: {error}", target.display());
+    }
     // On its own thread: meanwhile this one waits for the children that end.
     let guard_pid = guard.pid();
     let cleared = tokio::task::spawn_blocking(move || folder.clear(guard_pid)).await?;
@@ -187,9 +195,20 @@ async fn start(
         &passwords.client,
     )?;
     let child = proxy.start().await?;
-    cluster.wait_for(child);
+    cluster.wait_for_proxy(child, proxy.log.clone());
     progress.step(&format!("proxy on port {}", proxy.port));
     Ok((cluster, Some(proxy)))
+}
+
+fn keep_logs(folder: &Path, target: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if let (Some(name), true) = (path.file_name(), path.extension().is_some_and(|ext| ext == "log")) {
+            std::fs::copy(&path, target.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Fresh for each sandbox, since every user of the machine can reach a loopback port.

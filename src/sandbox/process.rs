@@ -13,9 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper};
 
 /// The environment variable that marks every process of a sandbox; its value is the folder.
 pub const MARK: &str = "MARGAY_SANDBOX_MARK";
@@ -100,7 +98,9 @@ pub fn is_served(data: &Path) -> bool {
 fn belonging_to(folder: &Path, kin: Kin) -> Vec<Found> {
     let own = std::process::id() as i32;
     let mark = format!("{MARK}={}", folder.display());
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| *pid != own)

@@ -60,7 +60,7 @@ async fn carry_out(
         ["start", "proxy"] => {
             let proxy = proxy.context("this sandbox has no proxy")?;
             let child = proxy.start().await?;
-            cluster.wait_for(child);
+            cluster.wait_for_proxy(child, proxy.log.clone());
             return Ok(("MARGAY_PROXY_PID".into(), proxy.pid.to_string()));
         }
         ["start", "oracle"] => Role::Oracle,

@@ -58,7 +58,7 @@ struct Listen {
 pub struct Proxy {
     rules: PathBuf,
     overrides: PathBuf,
-    log: PathBuf,
+    pub log: PathBuf,
     mark: PathBuf,
     pub port: u16,
     pub http_port: u16,
@@ -144,7 +144,7 @@ impl Proxy {
             if let Some(status) = child.try_wait()? {
                 bail!(
                     "the proxy ended ({status}); the end of its log:\n{}",
-                    self.log_tail()
+                    tail(&self.log)
                 );
             }
             let why = match self.serves().await {
@@ -152,15 +152,11 @@ impl Proxy {
                 Err(why) => why,
             };
             if begun.elapsed() > READY_WITHIN {
-                let log = self.log_tail();
+                let log = tail(&self.log);
                 return Err(why.context(format!("the proxy is not ready; the end of its log:\n{log}")));
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
-    }
-
-    pub fn log_tail(&self) -> String {
-        tail(&self.log)
     }
 
     async fn serves(&self) -> Result<()> {

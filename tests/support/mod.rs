@@ -143,6 +143,18 @@ pub fn rules_file(rules: &str) -> tempfile::NamedTempFile {
     file
 }
 
+/// The Python with psycopg and asyncpg that `make setup` made; without it a test prints SKIP.
+pub fn python() -> Option<std::path::PathBuf> {
+    // Beside the programs: target/debug/margay → target/venv.
+    let target = std::path::Path::new(MARGAY).parent()?.parent()?;
+    let python = target.join("venv/bin/python");
+    if !python.exists() {
+        eprintln!("SKIP: no {} (make setup)", python.display());
+        return None;
+    }
+    Some(python)
+}
+
 /// Connects a `tokio_postgres` client and drives it in the background.
 pub async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
