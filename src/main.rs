@@ -18,8 +18,13 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Sandbox(args) => sandbox::run(args),
-    }
+    };
+    result.unwrap_or_else(|error| {
+        // The whole chain of causes in a line; a backtrace is nothing for users.
+        eprintln!("margay: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -16,6 +16,8 @@ use super::process;
 use super::template::{self, SUPERUSER, Workshop};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// What a killed server's children take to notice.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(25);
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 15;
@@ -147,7 +149,7 @@ impl Server {
     pub async fn start(&mut self, workshop: &Workshop, held: Option<Held>) -> Result<Child> {
         let begun = Instant::now();
         while process::is_served(&self.data) {
-            if begun.elapsed() > READY_WITHIN {
+            if begun.elapsed() > GONE_WITHIN {
                 bail!("{} still runs", self.role.describe());
             }
             tokio::time::sleep(ASK_AGAIN).await;
