@@ -6,4 +6,5 @@
 pub mod merge;
 pub mod model;
 pub mod plan;
+pub mod sandbox;
 pub mod topology;
