@@ -5,4 +5,6 @@
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod model;
 pub mod topology;
+pub mod wire;
 pub mod plan;
+pub mod backend;
