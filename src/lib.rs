@@ -5,5 +5,10 @@
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod model;
 pub mod topology;
+pub mod wire;
+pub mod session;
+pub mod pipeline;
 pub mod plan;
+pub mod execute;
 pub mod merge;
+pub mod backend;
