@@ -3,8 +3,8 @@
 //! The rooms in the order in which a query passes them; docs/architecture.md tells the story.
 //!
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
+pub mod backend;
 pub mod model;
+pub mod plan;
 pub mod topology;
 pub mod wire;
-pub mod plan;
-pub mod backend;
