@@ -15,6 +15,9 @@ enum Owed {
     Sync,
 }
 
+/// Name and value, as bytes.
+type Parameter = (Box<[u8]>, Box<[u8]>);
+
 #[derive(Debug)]
 pub(super) struct Track {
     sent: FrameScanner,
@@ -31,7 +34,7 @@ pub(super) struct Track {
     pub pid: u32,
     pub secret: Box<[u8]>,
     /// A dozen or two; in the order of arrival.
-    pub parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub parameters: Vec<Parameter>,
 }
 
 impl Track {
