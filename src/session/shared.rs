@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::postgres::Verifiers;
 use super::registry::Registry;
 use crate::backend::Fleet;
 use crate::model::Fault;
@@ -32,7 +33,8 @@ pub struct Shared {
     pub refresh: Option<SharedRefresh>,
     pub decisions: Arc<Decisions>,
     /// Drawn once per process: hides from strangers which users exist.
-    pub login_secret: [u8; 32],
+    pub(super) login_secret: [u8; 32],
+    pub(super) verifiers: Arc<Verifiers>,
 }
 
 impl Shared {
@@ -52,6 +54,7 @@ impl Shared {
             refresh: None,
             decisions: Arc::default(),
             login_secret: rand::random(),
+            verifiers: Arc::default(),
         }
     }
 }
