@@ -1,0 +1,66 @@
+//! Prepares schema `margay` on each node's primary: the tables that proxies share. Any number of
+//! proxies may do so at once. Must not touch anything outside of that schema.
+//!
+//! - `margay.decision`: the outcome of a commit over several nodes (execute::recovery).
+//! - `margay.worker`: leases of the worker numbers in generated ids (`snowflake`).
+//! - `margay.placement`: the placement under which a node's tables were filled (`placement`).
+
+use super::connect::{Link, LinkError};
+
+/// Advisory locks of Margay, in the key space of one bigint, per database of a server. The base
+/// is "margay" in ASCII, shifted by 16 bits; users who take advisory locks of their own should
+/// keep clear of it.
+pub const LOCK_BASE: i64 = 0x6d61_7267_6179 << 16;
+/// Held while schema `margay` is prepared.
+pub const LOCK_BOOTSTRAP: i64 = LOCK_BASE + 1;
+/// Held while the tables of time shards are created.
+pub const LOCK_TIME_SHARDS: i64 = LOCK_BASE + 2;
+/// Held while a worker number is chosen.
+pub const LOCK_WORKER: i64 = LOCK_BASE + 3;
+
+/// Each table with the statement that makes it. `IF NOT EXISTS` alone isn't enough: two sessions
+/// that create the same table at once can collide in the system catalog, hence the lock.
+const TABLES: [(&str, &str); 3] = [
+    (
+        "margay.decision",
+        "CREATE TABLE IF NOT EXISTS margay.decision (\
+            gid text PRIMARY KEY, \
+            aborted boolean NOT NULL DEFAULT false, \
+            decided_at timestamptz NOT NULL DEFAULT clock_timestamp())",
+    ),
+    (
+        "margay.worker",
+        "CREATE TABLE IF NOT EXISTS margay.worker (\
+            worker integer PRIMARY KEY, \
+            holder text NOT NULL, \
+            high_water_ms bigint NOT NULL)",
+    ),
+    (
+        "margay.placement",
+        "CREATE TABLE IF NOT EXISTS margay.placement (\
+            database_name text NOT NULL, \
+            table_name text NOT NULL, \
+            fingerprint text NOT NULL, \
+            epoch bigint NOT NULL DEFAULT 1, \
+            noted_at timestamptz NOT NULL DEFAULT clock_timestamp(), \
+            PRIMARY KEY (database_name, table_name))",
+    ),
+];
+
+/// Makes what is missing. Where everything is there already, no right to create is needed: a
+/// cautious DBA may have run the statements by hand.
+pub async fn prepare(link: &mut Link) -> Result<(), LinkError> {
+    let present: Vec<String> =
+        TABLES.iter().map(|(name, _)| format!("to_regclass('{name}') IS NOT NULL")).collect();
+    let all = format!("SELECT {}", present.join(" AND "));
+    if link.ask_one(&all).await?.as_deref() == Some("t") {
+        return Ok(());
+    }
+    let create: Vec<&str> = TABLES.iter().map(|(_, sql)| *sql).collect();
+    let sql = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({LOCK_BOOTSTRAP}); CREATE SCHEMA IF NOT EXISTS margay; {}; COMMIT",
+        create.join("; ")
+    );
+    link.ask(&sql).await?;
+    Ok(())
+}
