@@ -6,4 +6,5 @@
 pub mod model;
 pub mod topology;
 pub mod plan;
+pub mod merge;
 pub mod control;
