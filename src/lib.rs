@@ -5,6 +5,8 @@
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod model;
 pub mod topology;
+pub mod wire;
 pub mod plan;
 pub mod merge;
+pub mod backend;
 pub mod control;

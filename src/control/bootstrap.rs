@@ -7,16 +7,14 @@
 
 use super::connect::{Link, LinkError};
 
-/// Advisory locks of Margay, in the key space of one bigint, per database of a server. The base
-/// is "margay" in ASCII, shifted by 16 bits; users who take advisory locks of their own should
-/// keep clear of it.
-pub const LOCK_BASE: i64 = 0x6d61_7267_6179 << 16;
-/// Held while schema `margay` is prepared.
-pub const LOCK_BOOTSTRAP: i64 = LOCK_BASE + 1;
+/// Advisory locks of Margay, in the key space of one bigint, per database of a server: "margay" in
+/// ASCII and the two numbers after it. Users who take advisory locks of their own should keep
+/// clear of them. This one is held while schema `margay` is prepared; execute::recovery takes it too.
+pub const LOCK_BOOTSTRAP: i64 = 0x6d61_7267_6179;
 /// Held while the tables of time shards are created.
-pub const LOCK_TIME_SHARDS: i64 = LOCK_BASE + 2;
+pub const LOCK_TIME_SHARDS: i64 = LOCK_BOOTSTRAP + 1;
 /// Held while a worker number is chosen.
-pub const LOCK_WORKER: i64 = LOCK_BASE + 3;
+pub const LOCK_WORKER: i64 = LOCK_BOOTSTRAP + 2;
 
 /// Each table with the statement that makes it. `IF NOT EXISTS` alone isn't enough: two sessions
 /// that create the same table at once can collide in the system catalog, hence the lock.
