@@ -5,7 +5,17 @@
 //! - `margay.worker`: leases of the worker numbers in generated ids (`snowflake`).
 //! - `margay.placement`: the placement under which a node's tables were filled (`placement`).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::topology::Node;
+
 use super::connect::{Link, LinkError};
+use super::problems::Watch;
+use super::shared::{Shared, postgres_nodes};
 
 /// Advisory locks of Margay, in the key space of one bigint, per database of a server: "margay" in
 /// ASCII and the two numbers after it. Users who take advisory locks of their own should keep
@@ -61,4 +71,34 @@ pub async fn prepare(link: &mut Link) -> Result<(), LinkError> {
     );
     link.ask(&sql).await?;
     Ok(())
+}
+
+/// How soon a node that could not be prepared is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Prepares every node of the present Snapshot, each in a task of its own which ends when it is
+/// done; those that can't be reached are tried again for as long as the returned set lives.
+pub fn prepare_all(shared: &Arc<Shared>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for node in postgres_nodes(&shared.snapshot()) {
+        tasks.spawn(prepare_until_done(shared.clone(), node.clone()));
+    }
+    tasks
+}
+
+async fn prepare_until_done(shared: Arc<Shared>, node: Arc<Node>) {
+    loop {
+        match prepare_node(&shared, &node).await {
+            Ok(()) => return shared.problems.settle(Watch::Bootstrap, &node.name),
+            Err(error) => {
+                shared.problems.raise(Watch::Bootstrap, &node.name, format!("schema margay is not prepared: {error}"));
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn prepare_node(shared: &Shared, node: &Node) -> Result<(), LinkError> {
+    let mut held = shared.primary(node).await?;
+    prepare(held.link()).await
 }

@@ -171,6 +171,8 @@ pub struct NodeCatalog {
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
+    /// `FINGERPRINT`, of the same snapshot.
+    pub fingerprint: String,
 }
 
 /// Asks one node, in one round trip.
@@ -182,15 +184,15 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
     );
     let sets = link.ask(&sql).await?;
-    let [tables, columns, unique, collation, functions] = sets.as_slice() else {
+    let [tables, columns, unique, collation, functions, fingerprint] = sets.as_slice() else {
         return Err(LinkError::Answer(format!(
-            "{} results where 5 were asked for",
+            "{} results where 6 were asked for",
             sets.len()
         )));
     };
@@ -203,6 +205,10 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
             None => CollationRow::Deterministic,
         },
         functions: functions.iter().map(function_row).collect::<Result<_, _>>()?,
+        fingerprint: match fingerprint.first() {
+            Some(row) => text(row, 0)?.to_owned(),
+            None => return Err(LinkError::Answer("no fingerprint".into())),
+        },
     })
 }
 
