@@ -3,10 +3,10 @@
 //! The rooms in the order in which a query passes them; docs/architecture.md tells the story.
 //!
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
-pub mod model;
-pub mod topology;
-pub mod wire;
-pub mod plan;
-pub mod merge;
 pub mod backend;
 pub mod control;
+pub mod merge;
+pub mod model;
+pub mod plan;
+pub mod topology;
+pub mod wire;

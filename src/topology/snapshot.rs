@@ -40,7 +40,10 @@ impl Snapshot {
     }
 
     pub fn node_id(&self, name: &str) -> Option<NodeId> {
-        self.nodes.iter().position(|n| &*n.name == name).map(|i| NodeId(i as u16))
+        self.nodes
+            .iter()
+            .position(|n| &*n.name == name)
+            .map(|i| NodeId(i as u16))
     }
 }
 
@@ -140,7 +143,11 @@ impl Database {
 
     /// Every node of every domain, each once, in order.
     pub fn nodes(&self) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.domains.iter().flat_map(|d| d.nodes.iter().copied()).collect();
+        let mut all: Vec<NodeId> = self
+            .domains
+            .iter()
+            .flat_map(|d| d.nodes.iter().copied())
+            .collect();
         all.push(self.shell);
         all.sort_unstable();
         all.dedup();

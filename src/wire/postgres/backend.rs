@@ -40,12 +40,20 @@ impl TxStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     Auth(Auth<'a>),
-    ParameterStatus { name: &'a [u8], value: &'a [u8] },
-    BackendKeyData { pid: u32, secret: &'a [u8] },
+    ParameterStatus {
+        name: &'a [u8],
+        value: &'a [u8],
+    },
+    BackendKeyData {
+        pid: u32,
+        secret: &'a [u8],
+    },
     ReadyForQuery(TxStatus),
     RowDescription(RowDescription<'a>),
     DataRow(DataRow<'a>),
-    CommandComplete { tag: &'a [u8] },
+    CommandComplete {
+        tag: &'a [u8],
+    },
     EmptyQueryResponse,
     ErrorResponse(Fields<'a>),
     NoticeResponse(Fields<'a>),
@@ -55,8 +63,16 @@ pub enum Message<'a> {
     NoData,
     ParameterDescription(ParameterDescription<'a>),
     PortalSuspended,
-    NotificationResponse { pid: u32, channel: &'a [u8], payload: &'a [u8] },
-    NegotiateProtocolVersion { minor: u32, options: Vec<&'a [u8]> },
+    NotificationResponse {
+        pid: u32,
+        channel: &'a [u8],
+        payload: &'a [u8],
+    },
+    /// `version`: major in the high half, minor in the low one, as PostgreSQL sends it.
+    NegotiateProtocolVersion {
+        version: u32,
+        options: Vec<&'a [u8]>,
+    },
     CopyIn(CopyResponse<'a>),
     CopyOut(CopyResponse<'a>),
     CopyBoth(CopyResponse<'a>),
@@ -70,9 +86,13 @@ pub enum Message<'a> {
 pub enum Auth<'a> {
     Ok,
     Cleartext,
-    Md5 { salt: [u8; 4] },
+    Md5 {
+        salt: [u8; 4],
+    },
     /// Mechanisms, zero-terminated each.
-    Sasl { mechanisms: Vec<&'a [u8]> },
+    Sasl {
+        mechanisms: Vec<&'a [u8]>,
+    },
     SaslContinue(&'a [u8]),
     SaslFinal(&'a [u8]),
     /// Kerberos, GSSAPI, SSPI and what may come later.
@@ -95,7 +115,15 @@ pub struct Field<'a> {
 impl<'a> Field<'a> {
     /// A computed column of a type of fixed or variable length.
     pub fn new(name: &'a [u8], type_oid: u32, type_len: i16) -> Self {
-        Self { name, table_oid: 0, column: 0, type_oid, type_len, type_mod: -1, format: 0 }
+        Self {
+            name,
+            table_oid: 0,
+            column: 0,
+            type_oid,
+            type_len,
+            type_mod: -1,
+            format: 0,
+        }
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, ProtocolError> {
@@ -158,7 +186,10 @@ impl<'a> DataRow<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(body);
         let count = reader.u16()?;
-        Ok(Self { count, columns: reader.rest() })
+        Ok(Self {
+            count,
+            columns: reader.rest(),
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -239,7 +270,10 @@ impl<'a> CopyResponse<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, ProtocolError> {
         let format = reader.u8()?;
         let count = usize::from(reader.u16()?);
-        Ok(Self { format, columns: reader.bytes(count * 2)? })
+        Ok(Self {
+            format,
+            columns: reader.bytes(count * 2)?,
+        })
     }
 
     pub fn column_formats(&self) -> impl ExactSizeIterator<Item = i16> + use<'a> {
@@ -263,7 +297,9 @@ impl<'a> Fields<'a> {
             let before = reader.rest();
             if reader.u8()? == 0 {
                 reader.end()?;
-                return Ok(Self { body: &body[..body.len() - before.len()] });
+                return Ok(Self {
+                    body: &body[..body.len() - before.len()],
+                });
             }
             reader.cstr()?;
         }
@@ -311,7 +347,10 @@ pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
     let mut reader = Reader::new(body);
     let message = match tag {
         b'R' => return decode_auth(body).map(Message::Auth),
-        b'S' => Message::ParameterStatus { name: reader.cstr()?, value: reader.cstr()? },
+        b'S' => Message::ParameterStatus {
+            name: reader.cstr()?,
+            value: reader.cstr()?,
+        },
         b'K' => {
             let pid = reader.u32()?;
             let secret = reader.rest();
@@ -343,13 +382,13 @@ pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
             payload: reader.cstr()?,
         },
         b'v' => {
-            let minor = reader.u32()?;
+            let version = reader.u32()?;
             let count = reader.u32()?;
             let mut options = Vec::new();
             for _ in 0..count {
                 options.push(reader.cstr()?);
             }
-            Message::NegotiateProtocolVersion { minor, options }
+            Message::NegotiateProtocolVersion { version, options }
         }
         b'G' => Message::CopyIn(CopyResponse::read(&mut reader)?),
         b'H' => Message::CopyOut(CopyResponse::read(&mut reader)?),
@@ -370,7 +409,9 @@ fn decode_auth(body: &[u8]) -> Result<Auth<'_>, ProtocolError> {
         3 => Auth::Cleartext,
         5 => {
             let salt = reader.bytes(4)?;
-            Auth::Md5 { salt: [salt[0], salt[1], salt[2], salt[3]] }
+            Auth::Md5 {
+                salt: [salt[0], salt[1], salt[2], salt[3]],
+            }
         }
         10 => {
             let mut mechanisms = Vec::new();
@@ -517,14 +558,14 @@ pub fn parameter_description(out: &mut BytesMut, types: &[u32]) {
     });
 }
 
-/// `minor`: the newest minor version spoken; `options`: the `_pq_.` options not known.
+/// `minor`: the minor version to go on with; `options`: the `_pq_.` options not known.
 pub fn negotiate_protocol_version<'o>(
     out: &mut BytesMut,
     minor: u16,
     options: impl ExactSizeIterator<Item = &'o [u8]>,
 ) {
     write::frame(out, b'v', |out| {
-        // The field holds the whole version from protocol 3.2 on as in libpq: major in the high half.
+        // The documentation calls the field the minor version; server and libpq put the whole one there.
         out.put_u32(3 << 16 | u32::from(minor));
         out.put_u32(options.len() as u32);
         options.for_each(|name| write::cstr(out, name));
@@ -584,7 +625,12 @@ fn report(out: &mut BytesMut, tag: u8, severity: &str, fault: &Fault) {
         (b'H', fault.hint.as_deref()),
         (b'P', position.as_deref()),
     ];
-    fields(out, tag, all.into_iter().filter_map(|(code, text)| Some((code, text?.as_bytes()))));
+    fields(
+        out,
+        tag,
+        all.into_iter()
+            .filter_map(|(code, text)| Some((code, text?.as_bytes()))),
+    );
 }
 
 /// An `E` or `N` frame from single fields, for passing a server's report on with changes.

@@ -28,7 +28,10 @@ pub enum ProtocolError {
 impl ProtocolError {
     /// The fault when a server behind Margay sent it.
     pub fn from_server(self) -> Fault {
-        Fault::new(Code::SERVER_PROTOCOL, format!("a server broke the protocol: {self}"))
+        Fault::new(
+            Code::SERVER_PROTOCOL,
+            format!("a server broke the protocol: {self}"),
+        )
     }
 }
 

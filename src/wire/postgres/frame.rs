@@ -31,7 +31,9 @@ pub struct Header {
 /// `limit` bounds the whole frame.
 #[inline]
 pub fn peek(buf: &[u8], limit: usize) -> Result<Option<Header>, ProtocolError> {
-    let Some(&[tag, a, b, c, d]) = buf.first_chunk::<HEADER>() else { return Ok(None) };
+    let Some(&[tag, a, b, c, d]) = buf.first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
     let said = i32::from_be_bytes([a, b, c, d]);
     if said < 4 {
         return Err(ProtocolError::Length(said));
@@ -45,7 +47,9 @@ pub fn peek(buf: &[u8], limit: usize) -> Result<Option<Header>, ProtocolError> {
 
 /// Length of the untagged startup frame at the start of `buf`; None: fewer than four bytes are there.
 pub fn peek_startup(buf: &[u8]) -> Result<Option<usize>, ProtocolError> {
-    let Some(head) = buf.first_chunk::<4>() else { return Ok(None) };
+    let Some(head) = buf.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let said = i32::from_be_bytes(*head);
     // The length and the code that every startup packet has.
     if said < 8 {
@@ -53,7 +57,10 @@ pub fn peek_startup(buf: &[u8]) -> Result<Option<usize>, ProtocolError> {
     }
     let len = said as usize;
     if len > MAX_STARTUP {
-        return Err(ProtocolError::TooLarge { len, limit: MAX_STARTUP });
+        return Err(ProtocolError::TooLarge {
+            len,
+            limit: MAX_STARTUP,
+        });
     }
     Ok(Some(len))
 }
@@ -84,9 +91,10 @@ impl Frame {
 #[inline]
 pub fn split(buf: &mut BytesMut, limit: usize) -> Result<Option<Frame>, ProtocolError> {
     match peek(buf, limit)? {
-        Some(header) if buf.len() >= header.len => {
-            Ok(Some(Frame { tag: header.tag, bytes: buf.split_to(header.len).freeze() }))
-        }
+        Some(header) if buf.len() >= header.len => Ok(Some(Frame {
+            tag: header.tag,
+            bytes: buf.split_to(header.len).freeze(),
+        })),
         Some(_) | None => Ok(None),
     }
 }
@@ -123,7 +131,12 @@ pub struct FrameScanner {
 
 impl FrameScanner {
     pub fn new(limit: usize) -> Self {
-        Self { limit, head: [0; HEADER], have: 0, left: 0 }
+        Self {
+            limit,
+            head: [0; HEADER],
+            have: 0,
+            left: 0,
+        }
     }
 
     /// No frame is open: the stream may end here.
@@ -164,6 +177,9 @@ impl FrameScanner {
             return Ok(None);
         }
         self.have = 0;
-        Ok(Some(Mark::End { tag: self.head[0], at: *at }))
+        Ok(Some(Mark::End {
+            tag: self.head[0],
+            at: *at,
+        }))
     }
 }

@@ -41,17 +41,27 @@ impl<'a> Startup<'a> {
 
     /// The last value given for `name`.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.params().filter(|(n, _)| *n == name.as_bytes()).last().map(|(_, value)| value)
+        self.params()
+            .filter(|(n, _)| *n == name.as_bytes())
+            .last()
+            .map(|(_, value)| value)
     }
 
     /// Protocol extensions asked for (`_pq_.…`), none of which Margay knows.
     pub fn extensions(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.params().map(|(name, _)| name).filter(|name| name.starts_with(b"_pq_."))
+        self.params()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with(b"_pq_."))
     }
 
-    /// The client must be told what it can't have (NegotiateProtocolVersion with `MINOR` and the extensions).
+    /// The minor version to go on with. Below 2 a cancel secret has exactly 4 bytes.
+    pub fn agreed_minor(&self) -> u16 {
+        self.minor.min(MINOR)
+    }
+
+    /// The client must be told what it can't have (NegotiateProtocolVersion with `agreed_minor` and the extensions).
     pub fn needs_negotiation(&self) -> bool {
-        self.minor > MINOR || self.minor == 1 || self.extensions().next().is_some()
+        self.minor > MINOR || self.extensions().next().is_some()
     }
 }
 
@@ -120,9 +130,18 @@ pub enum Message<'a> {
     Query(&'a [u8]),
     Parse(Parse<'a>),
     Bind(Bind<'a>),
-    Describe { target: Target, name: &'a [u8] },
-    Execute { portal: &'a [u8], max_rows: u32 },
-    Close { target: Target, name: &'a [u8] },
+    Describe {
+        target: Target,
+        name: &'a [u8],
+    },
+    Execute {
+        portal: &'a [u8],
+        max_rows: u32,
+    },
+    Close {
+        target: Target,
+        name: &'a [u8],
+    },
     Flush,
     Sync,
     Terminate,
@@ -200,7 +219,11 @@ impl<'a> Formats<'a> {
     /// The format of value `index` by the rule "none, one for all, or one each".
     pub fn is_binary(&self, index: usize) -> bool {
         let (whole, _) = self.0.as_chunks::<2>();
-        let code = if whole.len() == 1 { whole.first() } else { whole.get(index) };
+        let code = if whole.len() == 1 {
+            whole.first()
+        } else {
+            whole.get(index)
+        };
         code == Some(&[0, 1])
     }
 
@@ -238,7 +261,13 @@ impl<'a> Values<'a> {
     /// None = NULL.
     pub fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
-        std::iter::from_fn(move || if reader.is_empty() { None } else { reader.value().ok() })
+        std::iter::from_fn(move || {
+            if reader.is_empty() {
+                None
+            } else {
+                reader.value().ok()
+            }
+        })
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, ProtocolError> {
@@ -247,7 +276,10 @@ impl<'a> Values<'a> {
         for _ in 0..count {
             reader.value()?;
         }
-        Ok(Self { count, bytes: &all[..all.len() - reader.rest().len()] })
+        Ok(Self {
+            count,
+            bytes: &all[..all.len() - reader.rest().len()],
+        })
     }
 }
 
@@ -259,7 +291,11 @@ pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
         b'P' => {
             let (name, query) = (reader.cstr()?, reader.cstr()?);
             let count = usize::from(reader.u16()?);
-            Message::Parse(Parse { name, query, types: Oids(reader.bytes(count * 4)?) })
+            Message::Parse(Parse {
+                name,
+                query,
+                types: Oids(reader.bytes(count * 4)?),
+            })
         }
         b'B' => {
             let (portal, statement) = (reader.cstr()?, reader.cstr()?);
@@ -269,12 +305,27 @@ pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
                 return Err(ProtocolError::Count);
             }
             let result_formats = Formats::read(&mut reader)?;
-            Message::Bind(Bind { portal, statement, formats, params, result_formats })
+            Message::Bind(Bind {
+                portal,
+                statement,
+                formats,
+                params,
+                result_formats,
+            })
         }
-        b'D' => Message::Describe { target: Target::read(&mut reader)?, name: reader.cstr()? },
+        b'D' => Message::Describe {
+            target: Target::read(&mut reader)?,
+            name: reader.cstr()?,
+        },
         // A negative limit means none on PostgreSQL, as 0 does.
-        b'E' => Message::Execute { portal: reader.cstr()?, max_rows: reader.i32()?.max(0) as u32 },
-        b'C' => Message::Close { target: Target::read(&mut reader)?, name: reader.cstr()? },
+        b'E' => Message::Execute {
+            portal: reader.cstr()?,
+            max_rows: reader.i32()?.max(0) as u32,
+        },
+        b'C' => Message::Close {
+            target: Target::read(&mut reader)?,
+            name: reader.cstr()?,
+        },
         b'H' => Message::Flush,
         b'S' => Message::Sync,
         b'X' => Message::Terminate,
@@ -413,7 +464,12 @@ fn put_formats(out: &mut BytesMut, formats: &[i16]) {
 
 /// The client's own Bind, sent to another statement and portal name; its values are copied as they stand.
 pub fn rebind(out: &mut BytesMut, portal: &[u8], statement: &[u8], bind: &Bind<'_>) {
-    Message::Bind(Bind { portal, statement, ..bind.clone() }).encode(out);
+    Message::Bind(Bind {
+        portal,
+        statement,
+        ..bind.clone()
+    })
+    .encode(out);
 }
 
 pub fn describe(out: &mut BytesMut, target: Target, name: &[u8]) {

@@ -27,7 +27,10 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ProtocolError> {
-        let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(ProtocolError::Truncated)?;
+        let (head, tail) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(ProtocolError::Truncated)?;
         self.rest = tail;
         Ok(*head)
     }
@@ -73,6 +76,10 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn end(self) -> Result<(), ProtocolError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(ProtocolError::Trailing) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(ProtocolError::Trailing)
+        }
     }
 }

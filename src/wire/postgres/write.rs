@@ -15,7 +15,8 @@ pub(super) fn untagged(out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     let at = out.len();
     out.put_u32(0);
     body(out);
-    let len = u32::try_from(out.len() - at).expect("what Margay writes is bounded by what it read, below 2 GiB");
+    let len =
+        u32::try_from(out.len() - at).expect("what Margay writes is bounded by what it read, below 2 GiB");
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
 }
 
