@@ -58,8 +58,10 @@ const TABLES: [(&str, &str); 3] = [
 /// Makes what is missing. Where everything is there already, no right to create is needed: a
 /// cautious DBA may have run the statements by hand.
 pub async fn prepare(link: &mut Link) -> Result<(), LinkError> {
-    let present: Vec<String> =
-        TABLES.iter().map(|(name, _)| format!("to_regclass('{name}') IS NOT NULL")).collect();
+    let present: Vec<String> = TABLES
+        .iter()
+        .map(|(name, _)| format!("to_regclass('{name}') IS NOT NULL"))
+        .collect();
     let all = format!("SELECT {}", present.join(" AND "));
     if link.ask_one(&all).await?.as_deref() == Some("t") {
         return Ok(());
@@ -91,7 +93,11 @@ async fn prepare_until_done(shared: Arc<Shared>, node: Arc<Node>) {
         match prepare_node(&shared, &node).await {
             Ok(()) => return shared.problems.settle(Watch::Bootstrap, &node.name),
             Err(error) => {
-                shared.problems.raise(Watch::Bootstrap, &node.name, format!("schema margay is not prepared: {error}"));
+                shared.problems.raise(
+                    Watch::Bootstrap,
+                    &node.name,
+                    format!("schema margay is not prepared: {error}"),
+                );
                 sleep(RETRY).await;
             }
         }

@@ -31,10 +31,12 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// … up to this, unless `health_interval` is longer.
 const RETRY_LAST: Duration = Duration::from_secs(2);
 
-/// One question for all: role, position and, on a primary, the timeline.
+/// One question for all: role, position and timeline. The timeline that a replica receives is
+/// shown only to members of pg_read_all_stats, and only while it receives.
 const SAMPLE: &str = "SELECT pg_is_in_recovery(), \
      CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, \
-     CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END";
+     CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli::text FROM pg_stat_wal_receiver) \
+          ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END";
 
 const SIZES: &str = "SELECT (SELECT setting FROM pg_settings WHERE name = 'wal_block_size'), \
      (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')";
@@ -46,7 +48,7 @@ const IDENTITY: &str = "SELECT system_identifier FROM pg_control_system()";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sample {
     Primary { lsn: u64, timeline: u32 },
-    Replica { lsn: u64 },
+    Replica { lsn: u64, timeline: Option<u32> },
 }
 
 /// What the tasks of one node's servers tell each other.
@@ -63,7 +65,10 @@ struct NodeView {
 impl NodeView {
     fn says_primary(&mut self, server: ServerId, timeline: u32) {
         self.primaries.insert(server, timeline);
-        let newest = self.newest.entry(self.identities.get(&server).cloned()).or_default();
+        let newest = self
+            .newest
+            .entry(self.identities.get(&server).cloned())
+            .or_default();
         *newest = timeline.max(*newest);
     }
 
@@ -72,12 +77,26 @@ impl NodeView {
     /// promotion isn't on it.
     fn true_primary(&self) -> Option<ServerId> {
         let is_newest = |(id, timeline): &(&ServerId, &u32)| {
-            self.newest.get(&self.identities.get(id).cloned()).is_none_or(|newest| newest == *timeline)
+            self.newest
+                .get(&self.identities.get(id).cloned())
+                .is_none_or(|newest| newest == *timeline)
         };
-        self.primaries.iter().filter(is_newest).max_by_key(|(id, timeline)| (**timeline, std::cmp::Reverse(**id))).map(|(id, _)| *id)
+        self.primaries
+            .iter()
+            .filter(is_newest)
+            .max_by_key(|(id, timeline)| (**timeline, std::cmp::Reverse(**id)))
+            .map(|(id, _)| *id)
     }
 
-    /// Whether `server` is a copy of the server that is primary, as far as is known.
+    /// Whether a replica follows a timeline on which another server was promoted: positions there
+    /// say nothing about what it has of the new primary's.
+    fn is_left_behind(&self, server: ServerId, timeline: u32) -> bool {
+        self.newest
+            .get(&self.identities.get(&server).cloned())
+            .is_some_and(|newest| timeline < *newest)
+    }
+
+    /// Whether `server` is known not to be a copy of the server that is primary.
     fn is_foreign(&self, server: ServerId) -> bool {
         let primary = self.true_primary().and_then(|id| self.identities.get(&id));
         match (primary, self.identities.get(&server)) {
@@ -97,7 +116,9 @@ pub fn watch(shared: &Arc<Shared>) -> Watching {
     let snapshot = shared.snapshot();
     let mut tasks = JoinSet::new();
     for node in postgres_nodes(&snapshot) {
-        let Ok(state) = shared.fleet.node(node.id) else { continue };
+        let Ok(state) = shared.fleet.node(node.id) else {
+            continue;
+        };
         let view = Arc::new(Mutex::new(NodeView::default()));
         for (index, server) in node.servers.iter().enumerate() {
             let watcher = Watcher {
@@ -126,9 +147,9 @@ pub fn server_name(index: usize) -> String {
     }
 }
 
-/// What was logged last of a server.
+/// What a server was found to be last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Logged {
+enum Found {
     Primary,
     Replica,
     Down,
@@ -144,7 +165,7 @@ struct Watcher {
     timeout: Duration,
     every: Duration,
     retry_last: Duration,
-    last: Option<Logged>,
+    last: Option<Found>,
 }
 
 impl Watcher {
@@ -196,7 +217,7 @@ impl Watcher {
                 Sample::Primary { lsn, timeline } => {
                     self.primary(begun_at, lsn::end_of_log(lsn, block, segment), timeline);
                 }
-                Sample::Replica { lsn } => self.replica(lsn),
+                Sample::Replica { lsn, timeline } => self.replica(lsn, timeline),
             }
         }
     }
@@ -208,23 +229,34 @@ impl Watcher {
             view.true_primary()
         };
         if truth != Some(self.id) {
+            if self.last != Some(Found::Down) {
+                // Whoever is measured as a replica is no longer held to be the primary; at position
+                // 0 it is too far behind for any read.
+                self.node.record_replica(self.id, 0);
+            }
             return self.down("says that it is the primary, but another server was promoted after it");
         }
         self.node.record_primary_sample(self.id, begun_at, lsn);
-        self.up(Logged::Primary);
+        self.up(Found::Primary);
     }
 
-    fn replica(&mut self, lsn: u64) {
-        let foreign = {
+    fn replica(&mut self, lsn: u64, timeline: Option<u32>) {
+        let (foreign, left_behind) = {
             let mut view = self.view.lock().expect("no code panics while it holds this lock");
             view.primaries.remove(&self.id);
-            view.is_foreign(self.id)
+            (
+                view.is_foreign(self.id),
+                timeline.is_some_and(|timeline| view.is_left_behind(self.id, timeline)),
+            )
         };
         if foreign {
             return self.down("is a replica of another server than this node's primary");
         }
+        if left_behind {
+            return self.down("is a replica of a server that is no longer the primary");
+        }
         self.node.record_replica(self.id, lsn);
-        self.up(Logged::Replica);
+        self.up(Found::Replica);
     }
 
     fn note_identity(&self, identity: Option<String>) {
@@ -235,19 +267,21 @@ impl Watcher {
         }
     }
 
-    fn up(&mut self, role: Logged) {
+    fn up(&mut self, role: Found) {
         if self.last != Some(role) {
-            let role_name = if role == Logged::Primary { "primary" } else { "replica" };
-            tracing::info!(server = self.label, role = role_name, "server is up");
             self.last = Some(role);
             self.shared.problems.settle(Watch::Health, &self.label);
         }
     }
 
     fn down(&mut self, why: &str) {
-        self.view.lock().expect("no code panics while it holds this lock").primaries.remove(&self.id);
+        self.view
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .primaries
+            .remove(&self.id);
         self.node.mark_down(self.id, why);
-        self.last = Some(Logged::Down);
+        self.last = Some(Found::Down);
         self.shared.problems.raise(Watch::Health, &self.label, why);
     }
 }
@@ -259,7 +293,11 @@ async fn ask_sample(link: &mut Link) -> Result<Sample, LinkError> {
     let sample = match column(0) {
         Some("t") => {
             // NULL before the first record is replayed.
-            Some(Sample::Replica { lsn: column(1).map_or(Some(0), lsn::parse).unwrap_or(0) })
+            let lsn = column(1).map_or(Some(0), lsn::parse).unwrap_or(0);
+            Some(Sample::Replica {
+                lsn,
+                timeline: column(2).and_then(|text| text.parse().ok()),
+            })
         }
         Some("f") => column(1)
             .and_then(lsn::parse)
@@ -283,7 +321,11 @@ mod tests {
         view.says_primary(ServerId(1), 2);
         assert_eq!(view.true_primary(), Some(ServerId(1)));
         view.primaries.remove(&ServerId(1));
-        assert_eq!(view.true_primary(), None, "the old one lacks what was written since");
+        assert_eq!(
+            view.true_primary(),
+            None,
+            "the old one lacks what was written since"
+        );
         view.says_primary(ServerId(0), 3);
         assert_eq!(view.true_primary(), Some(ServerId(0)));
     }

@@ -36,7 +36,10 @@ pub struct Ids {
 
 impl Ids {
     pub fn new(clock: Clock) -> Arc<Ids> {
-        Arc::new(Ids { clock, sources: ArcSwap::default() })
+        Arc::new(Ids {
+            clock,
+            sources: ArcSwap::default(),
+        })
     }
 
     /// The source of a database, made if it isn't there yet.
@@ -58,7 +61,10 @@ impl GenerateIds for Ids {
     fn next_id(&self, database: &str) -> Result<i64, Fault> {
         match self.sources.load().get(database) {
             Some(source) => source.next_id(),
-            None => Err(Fault::new(Code::NODE_DOWN, "no id can be generated: no worker number was leased yet")),
+            None => Err(Fault::new(
+                Code::NODE_DOWN,
+                "no id can be generated: no worker number was leased yet",
+            )),
         }
     }
 }
@@ -74,7 +80,11 @@ pub fn keep_leases(shared: &Arc<Shared>, ids: &Arc<Ids>) -> Leasing {
     let mut tasks = JoinSet::new();
     let snapshot = shared.snapshot();
     for database in snapshot.databases.iter().filter(|d| d.engine == Engine::Postgres) {
-        tasks.spawn(keep_lease(shared.clone(), ids.source(&database.name), database.name.clone()));
+        tasks.spawn(keep_lease(
+            shared.clone(),
+            ids.source(&database.name),
+            database.name.clone(),
+        ));
     }
     Leasing { _tasks: tasks }
 }
@@ -104,22 +114,33 @@ async fn step(
     held: &mut Option<(String, Lease)>,
 ) -> Result<(), String> {
     let snapshot = shared.snapshot();
-    let Some(rules) = snapshot.database(database) else { return Ok(()) };
+    let Some(rules) = snapshot.database(database) else {
+        return Ok(());
+    };
     let text = |error: LinkError| format!("worker numbers can't be leased: {error}");
     let mut primary = shared.primary(snapshot.node(rules.shell)).await.map_err(text)?;
     if let Some((holder, lease)) = held {
         // Ids may run ahead of the clock when many are asked for.
         let until_ms = source.now_ms().max(source.last_ms().unwrap_or(0)) + AHEAD_MS;
-        if lease::extend(primary.link(), holder, lease, until_ms).await.map_err(text)? {
+        if lease::extend(primary.link(), holder, lease, until_ms)
+            .await
+            .map_err(text)?
+        {
             source.extend(until_ms);
             return Ok(());
         }
         source.end();
         *held = None;
-        tracing::warn!(database, "the lease of the worker number was lost; taking another one");
+        tracing::warn!(
+            database,
+            "the lease of the worker number was lost; taking another one"
+        );
     }
     let holder = format!("{}-{:032x}", std::process::id(), rand::random::<u128>());
-    match lease::take(primary.link(), &holder, source.now_ms(), AHEAD_MS).await.map_err(text)? {
+    match lease::take(primary.link(), &holder, source.now_ms(), AHEAD_MS)
+        .await
+        .map_err(text)?
+    {
         Some(lease) => {
             source.begin(lease.worker, lease.floor_ms, lease.high_water_ms);
             tracing::debug!(database, worker = lease.worker, "leased a worker number");

@@ -19,7 +19,12 @@ pub struct Lease {
 
 /// Takes the first worker number that is free: never leased, or whose high water has passed, by
 /// this proxy's clock and by the server's. `holder` must be unique to this source of ids.
-pub async fn take(link: &mut Link, holder: &str, now_ms: i64, ahead_ms: i64) -> Result<Option<Lease>, LinkError> {
+pub async fn take(
+    link: &mut Link,
+    holder: &str,
+    now_ms: i64,
+    ahead_ms: i64,
+) -> Result<Option<Lease>, LinkError> {
     // The new high water lies above the old one even if this clock is behind.
     let sql = format!(
         "BEGIN; SELECT pg_advisory_xact_lock({LOCK_WORKER}); \
@@ -35,14 +40,27 @@ pub async fn take(link: &mut Link, holder: &str, now_ms: i64, ahead_ms: i64) -> 
         last = WORKERS - 1,
     );
     let sets = link.ask(&sql).await?;
-    let Some(row) = sets.last().and_then(|rows| rows.first()) else { return Ok(None) };
-    let number = |at: usize| row.try_get(at).ok().flatten().and_then(|text| text.parse::<i64>().ok());
+    let Some(row) = sets.last().and_then(|rows| rows.first()) else {
+        return Ok(None);
+    };
+    let number = |at: usize| {
+        row.try_get(at)
+            .ok()
+            .flatten()
+            .and_then(|text| text.parse::<i64>().ok())
+    };
     match (number(0), number(1)) {
         (Some(worker), Some(high_water_ms)) if (0..i64::from(WORKERS)).contains(&worker) => {
             // Free means: the earlier holder's high water is below now.
-            Ok(Some(Lease { worker: worker as u16, floor_ms: now_ms, high_water_ms }))
+            Ok(Some(Lease {
+                worker: worker as u16,
+                floor_ms: now_ms,
+                high_water_ms,
+            }))
         }
-        _ => Err(LinkError::Answer("margay.worker holds something that is no lease".into())),
+        _ => Err(LinkError::Answer(
+            "margay.worker holds something that is no lease".into(),
+        )),
     }
 }
 

@@ -21,14 +21,23 @@ pub fn describe(snapshot: &Snapshot, sharding: &Sharding) -> String {
     let scheme = match &sharding.scheme {
         Scheme::Hash(hash) => format!("hash {} {}", hash.function.name(), hash.count),
         Scheme::Time(time) => {
-            format!("time {} {} {}", time.every.name(), time.zone.iana_name().unwrap_or("fixed"), time.from)
+            format!(
+                "time {} {} {}",
+                time.every.name(),
+                time.zone.iana_name().unwrap_or("fixed"),
+                time.from
+            )
         }
         Scheme::Range(range) => {
             let bounds: Vec<String> = range.bounds.iter().map(ToString::to_string).collect();
             format!("range {}", bounds.join(","))
         }
         Scheme::List(list) => {
-            let mut values: Vec<String> = list.values.iter().map(|(value, shard)| format!("{value}={shard}")).collect();
+            let mut values: Vec<String> = list
+                .values
+                .iter()
+                .map(|(value, shard)| format!("{value}={shard}"))
+                .collect();
             values.sort();
             format!("list {}", values.join(","))
         }
@@ -38,8 +47,16 @@ pub fn describe(snapshot: &Snapshot, sharding: &Sharding) -> String {
         Layout::Partitioned => "partitioned",
         Layout::Separate => "separate",
     };
-    let place: Vec<&str> = sharding.place.iter().map(|id| &*snapshot.node(*id).name).collect();
-    format!("1 key({}) {scheme} {layout} place({})", key.join(","), place.join(","))
+    let place: Vec<&str> = sharding
+        .place
+        .iter()
+        .map(|id| &*snapshot.node(*id).name)
+        .collect();
+    format!(
+        "1 key({}) {scheme} {layout} place({})",
+        key.join(","),
+        place.join(",")
+    )
 }
 
 /// A short form of `describe`, for comparing.
@@ -51,7 +68,9 @@ pub fn fingerprint(description: &str) -> String {
 /// Notes and compares the placement of every sharded table of a database on each of its nodes.
 pub async fn note(shared: &Shared, database: &str) {
     let snapshot = shared.snapshot();
-    let Some(rules) = snapshot.database(database) else { return };
+    let Some(rules) = snapshot.database(database) else {
+        return;
+    };
     for id in rules.nodes() {
         let node = snapshot.node(id);
         let tables = tables_on(&snapshot, rules, node);
@@ -73,7 +92,11 @@ pub async fn note(shared: &Shared, database: &str) {
                 (format!("{prefix}{table}"), text)
             })
             .collect();
-        shared.problems.replace(Watch::Placement, |subject| subject.starts_with(&prefix), &problems);
+        shared.problems.replace(
+            Watch::Placement,
+            |subject| subject.starts_with(&prefix),
+            &problems,
+        );
     }
 }
 
@@ -103,7 +126,10 @@ pub fn physical(table: &Table, sharding: &Sharding, node: &Node) -> TableName {
         Layout::PerNode | Layout::Partitioned => table.name.clone(),
         Layout::Separate => {
             let shard = sharding.place.iter().position(|id| *id == node.id).unwrap_or(0);
-            TableName::new(table.name.schema.clone(), placement::physical_name(table, ShardId(shard as i32)))
+            TableName::new(
+                table.name.schema.clone(),
+                placement::physical_name(table, ShardId(shard as i32)),
+            )
         }
     }
 }
@@ -114,10 +140,17 @@ pub fn quoted(name: &TableName) -> String {
 }
 
 /// The tables whose note differs.
-async fn note_on(shared: &Shared, database: &str, node: &Node, tables: &[Noted]) -> Result<Vec<String>, LinkError> {
+async fn note_on(
+    shared: &Shared,
+    database: &str,
+    node: &Node,
+    tables: &[Noted],
+) -> Result<Vec<String>, LinkError> {
     let rows: Vec<String> = tables
         .iter()
-        .map(|(name, physical, print)| format!("({}, {}, {})", literal(name), literal(physical), literal(print)))
+        .map(|(name, physical, print)| {
+            format!("({}, {}, {})", literal(name), literal(physical), literal(print))
+        })
         .collect();
     let database = literal(database);
     // The inner statements don't see each other's effects: what is noted now can't differ.
@@ -134,5 +167,10 @@ async fn note_on(shared: &Shared, database: &str, node: &Node, tables: &[Noted])
     );
     let mut held = shared.primary(node).await?;
     let sets = held.link().ask(&sql).await?;
-    Ok(sets.iter().flatten().filter_map(|row| row.get(0)).map(str::to_owned).collect())
+    Ok(sets
+        .iter()
+        .flatten()
+        .filter_map(|row| row.get(0))
+        .map(str::to_owned)
+        .collect())
 }

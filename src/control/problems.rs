@@ -56,7 +56,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Something is wrong. Logged when it is new.
+    /// Something is wrong. Logged when it is new; of health the Fleet itself logs the changes.
     pub fn raise(&self, watch: Watch, subject: &str, text: impl Into<String>) {
         let text = text.into();
         let mut open = self.open.lock().expect("no code panics while it holds this lock");
@@ -64,7 +64,9 @@ impl Problems {
             // The wording may change from one try to the next (a port, a count): not worth a line.
             Some((known, _)) => *known = text,
             None => {
-                tracing::warn!(watch = watch.name(), subject, "{text}");
+                if watch != Watch::Health {
+                    tracing::warn!(watch = watch.name(), subject, "{text}");
+                }
                 open.insert((watch, subject.to_owned()), (text, SystemTime::now()));
             }
         }
@@ -73,7 +75,7 @@ impl Problems {
     /// It is right again, if it wasn't.
     pub fn settle(&self, watch: Watch, subject: &str) {
         let mut open = self.open.lock().expect("no code panics while it holds this lock");
-        if open.remove(&(watch, subject.to_owned())).is_some() {
+        if open.remove(&(watch, subject.to_owned())).is_some() && watch != Watch::Health {
             tracing::info!(watch = watch.name(), subject, "settled");
         }
     }

@@ -32,7 +32,9 @@ pub async fn run(shared: Arc<Shared>, counts: Arc<Counts>) {
         tick.tick().await;
         let report = recover(&shared.fleet, &shared.snapshot(), OLDER_THAN).await;
         counts.committed.fetch_add(report.committed, Ordering::Relaxed);
-        counts.rolled_back.fetch_add(report.rolled_back, Ordering::Relaxed);
+        counts
+            .rolled_back
+            .fetch_add(report.rolled_back, Ordering::Relaxed);
         counts.left.store(report.left, Ordering::Relaxed);
         if report.committed + report.rolled_back > 0 {
             tracing::warn!(
@@ -43,8 +45,14 @@ pub async fn run(shared: Arc<Shared>, counts: Arc<Counts>) {
         }
         // Servers that are down are reported by health; here only what can't be finished counts.
         if report.left > 0 && !report.problems.is_empty() {
-            let text = format!("{} prepared transactions can't be finished: {}", report.left, report.problems.join("; "));
-            shared.problems.raise(Watch::Recovery, "prepared transactions", text);
+            let text = format!(
+                "{} prepared transactions can't be finished: {}",
+                report.left,
+                report.problems.join("; ")
+            );
+            shared
+                .problems
+                .raise(Watch::Recovery, "prepared transactions", text);
         } else {
             shared.problems.settle(Watch::Recovery, "prepared transactions");
         }

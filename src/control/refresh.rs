@@ -37,7 +37,12 @@ pub struct Refresher {
 
 impl Refresher {
     pub fn new(shared: Arc<Shared>, time_shards: Arc<TimeShards>) -> Arc<Refresher> {
-        Arc::new(Refresher { shared, time_shards, gates: Mutex::default(), fingerprints: Mutex::default() })
+        Arc::new(Refresher {
+            shared,
+            time_shards,
+            gates: Mutex::default(),
+            fingerprints: Mutex::default(),
+        })
     }
 
     /// Reads the catalog of a database by a reading that begins after this call. Calls that come
@@ -45,7 +50,10 @@ impl Refresher {
     pub async fn reload(&self, database: &str) {
         let called = Instant::now();
         let gate = {
-            let mut gates = self.gates.lock().expect("no code panics while it holds this lock");
+            let mut gates = self
+                .gates
+                .lock()
+                .expect("no code panics while it holds this lock");
             gates.entry(database.to_owned()).or_default().clone()
         };
         let mut last_began = gate.lock().await;
@@ -54,7 +62,12 @@ impl Refresher {
         }
         let began = Instant::now();
         let snapshot = self.shared.snapshot();
-        let Some(rules) = snapshot.database(database).filter(|d| d.engine == Engine::Postgres) else { return };
+        let Some(rules) = snapshot
+            .database(database)
+            .filter(|d| d.engine == Engine::Postgres)
+        else {
+            return;
+        };
         let answers = self.read(&snapshot, rules).await;
         self.publish(database, &answers);
         self.time_shards.create_due(database).await;
@@ -65,7 +78,13 @@ impl Refresher {
     /// All databases of the rules, at once.
     pub async fn reload_all(&self) {
         let snapshot = self.shared.snapshot();
-        join_all(snapshot.databases.iter().map(|database| self.reload(&database.name))).await;
+        join_all(
+            snapshot
+                .databases
+                .iter()
+                .map(|database| self.reload(&database.name)),
+        )
+        .await;
     }
 
     /// Looks for changes made elsewhere, until dropped.
@@ -76,7 +95,10 @@ impl Refresher {
             tick.tick().await;
             let snapshot = self.shared.snapshot();
             let changed = self.changed_nodes(&snapshot).await;
-            let databases = snapshot.databases.iter().filter(|d| d.nodes().iter().any(|n| changed.contains(n)));
+            let databases = snapshot
+                .databases
+                .iter()
+                .filter(|d| d.nodes().iter().any(|n| changed.contains(n)));
             join_all(databases.map(|database| self.reload(&database.name))).await;
         }
     }
@@ -85,7 +107,10 @@ impl Refresher {
         let asked = postgres_nodes(snapshot).map(|node| async move {
             let mut held = self.shared.primary(node).await.ok()?;
             let now = held.link().ask_one(FINGERPRINT).await.ok()??;
-            let known = self.fingerprints.lock().expect("no code panics while it holds this lock");
+            let known = self
+                .fingerprints
+                .lock()
+                .expect("no code panics while it holds this lock");
             (known.get(&node.id) != Some(&now)).then_some(node.id)
         });
         join_all(asked).await.into_iter().flatten().collect()
@@ -105,13 +130,20 @@ impl Refresher {
             }
             None
         });
-        join_all(asked).await.into_iter().flatten().collect::<BTreeMap<_, _>>()
+        join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect::<BTreeMap<_, _>>()
     }
 
     async fn read_one(&self, node: &Node, with_functions: bool) -> Result<NodeTables, LinkError> {
         let mut held = self.shared.primary(node).await?;
         let answer = read_node(held.link(), with_functions).await?;
-        let mut known = self.fingerprints.lock().expect("no code panics while it holds this lock");
+        let mut known = self
+            .fingerprints
+            .lock()
+            .expect("no code panics while it holds this lock");
         known.insert(node.id, answer.fingerprint.clone());
         Ok(tables_of(answer))
     }
@@ -121,14 +153,27 @@ impl Refresher {
     fn publish(&self, database: &str, answers: &Answers) {
         let mut problems = BTreeMap::new();
         self.shared.snapshots.rcu(|current| {
-            let names = |id: NodeId| current.nodes.get(id.index()).map_or_else(|| id.to_string(), |n| n.name.to_string());
-            let Some(rules) = current.database(database) else { return current.clone() };
+            let names = |id: NodeId| {
+                current
+                    .nodes
+                    .get(id.index())
+                    .map_or_else(|| id.to_string(), |n| n.name.to_string())
+            };
+            let Some(rules) = current.database(database) else {
+                return current.clone();
+            };
             let (catalog, found) = assemble(rules, &names, answers, &rules.catalog);
             problems = found.into_iter().map(|p| (p.subject, p.text)).collect();
-            if catalog == *rules.catalog { current.clone() } else { with_catalog(current, database, catalog) }
+            if catalog == *rules.catalog {
+                current.clone()
+            } else {
+                with_catalog(current, database, catalog)
+            }
         });
         let prefix = format!("{database}/");
-        self.shared.problems.replace(Watch::Catalog, |subject| subject.starts_with(&prefix), &problems);
+        self.shared
+            .problems
+            .replace(Watch::Catalog, |subject| subject.starts_with(&prefix), &problems);
     }
 }
 
@@ -136,7 +181,10 @@ impl Refresher {
 fn with_catalog(snapshot: &Snapshot, database: &str, catalog: Catalog) -> Arc<Snapshot> {
     let mut snapshot = snapshot.clone();
     if let Some(rules) = snapshot.databases.iter_mut().find(|d| &*d.name == database) {
-        *rules = Arc::new(Database { catalog: Arc::new(catalog), ..(**rules).clone() });
+        *rules = Arc::new(Database {
+            catalog: Arc::new(catalog),
+            ..(**rules).clone()
+        });
     }
     Arc::new(snapshot)
 }
@@ -162,7 +210,12 @@ impl CatalogRefresh for Handle {
         let (time_shards, database, table) = (self.0.time_shards.clone(), database.to_owned(), table.clone());
         let task = tokio::spawn(async move { time_shards.ensure(&database, &table, shard).await });
         Box::pin(async move {
-            task.await.unwrap_or_else(|_| Err(Fault::new(Code::INTERNAL, "the task that creates a period's table ended")))
+            task.await.unwrap_or_else(|_| {
+                Err(Fault::new(
+                    Code::INTERNAL,
+                    "the task that creates a period's table ended",
+                ))
+            })
         })
     }
 }

@@ -26,7 +26,12 @@ pub struct Shared {
 impl Shared {
     pub fn new(snapshots: Snapshots, fleet: Arc<Fleet>) -> Arc<Shared> {
         let limit = snapshots.load().limits.health_timeout;
-        Arc::new(Shared { snapshots, fleet, primaries: Primaries::new(limit), problems: Problems::default() })
+        Arc::new(Shared {
+            snapshots,
+            fleet,
+            primaries: Primaries::new(limit),
+            problems: Problems::default(),
+        })
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -41,17 +46,25 @@ impl Shared {
     /// The server that health has seen as primary. None: not measured yet. An error where every
     /// server was measured as down, so that nobody waits for a machine that doesn't answer.
     fn known_primary(&self, node: NodeId) -> Result<Option<ServerId>, LinkError> {
-        let Ok(state) = self.fleet.node(node) else { return Ok(None) };
+        let Ok(state) = self.fleet.node(node) else {
+            return Ok(None);
+        };
         if !state.servers.is_empty() && state.servers.iter().all(|s| s.health() == Health::Down) {
             return Err(LinkError::NoPrimary("every server is down".into()));
         }
         Ok(state.primary().filter(|id| {
-            state.servers.get(id.index()).is_some_and(|s| s.health() == Health::Up && s.role() == Role::Primary)
+            state
+                .servers
+                .get(id.index())
+                .is_some_and(|s| s.health() == Health::Up && s.role() == Role::Primary)
         }))
     }
 }
 
 /// The nodes that this part of `control` can serve.
 pub fn postgres_nodes(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Node>> {
-    snapshot.nodes.iter().filter(|node| node.engine == Engine::Postgres)
+    snapshot
+        .nodes
+        .iter()
+        .filter(|node| node.engine == Engine::Postgres)
 }

@@ -54,7 +54,10 @@ pub struct IdSource {
 impl IdSource {
     /// Has no worker number yet: `next_id` fails until `begin`.
     pub fn new(clock: Clock) -> Self {
-        IdSource { clock, worker: ArcSwapOption::empty() }
+        IdSource {
+            clock,
+            worker: ArcSwapOption::empty(),
+        }
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -86,14 +89,19 @@ impl IdSource {
 
     /// Time of the last id issued, or the floor.
     pub fn last_ms(&self) -> Option<i64> {
-        self.worker.load().as_ref().map(|w| (w.last.load(Ordering::Acquire) >> SEQUENCE_BITS) as i64)
+        self.worker
+            .load()
+            .as_ref()
+            .map(|w| (w.last.load(Ordering::Acquire) >> SEQUENCE_BITS) as i64)
     }
 
     /// The next id. When more than 4096 are asked for in a millisecond, or the clock went back,
     /// it continues from the last one, ahead of the clock, never beyond the high water.
     pub fn next_id(&self) -> Result<i64, Fault> {
         let guard = self.worker.load();
-        let Some(worker) = &*guard else { return Err(no_ids()) };
+        let Some(worker) = &*guard else {
+            return Err(no_ids());
+        };
         let now = (self.clock)();
         let earliest = (now.clamp(0, TIME_LIMIT_MS - 1) as u64) << SEQUENCE_BITS;
         let mut last = worker.last.load(Ordering::Acquire);
@@ -103,7 +111,10 @@ impl IdSource {
             if ms > worker.high_water_ms.load(Ordering::Acquire) || ms >= TIME_LIMIT_MS {
                 return Err(no_ids());
             }
-            match worker.last.compare_exchange_weak(last, next, Ordering::AcqRel, Ordering::Acquire) {
+            match worker
+                .last
+                .compare_exchange_weak(last, next, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) => {
                     let sequence = (next as i64) & ((1 << SEQUENCE_BITS) - 1);
                     return Ok((ms << (WORKER_BITS + SEQUENCE_BITS))
@@ -117,9 +128,12 @@ impl IdSource {
 }
 
 fn no_ids() -> Fault {
-    Fault::new(Code::NODE_DOWN, "no id can be generated: the lease of the worker number has run out")
-        .detail("The node that keeps the leases can't be reached, or has not been asked yet.")
-        .hint("Give the id in the statement, or try again when the node is back.")
+    Fault::new(
+        Code::NODE_DOWN,
+        "no id can be generated: the lease of the worker number has run out",
+    )
+    .detail("The node that keeps the leases can't be reached, or has not been asked yet.")
+    .hint("Give the id in the statement, or try again when the node is back.")
 }
 
 #[cfg(test)]
@@ -155,15 +169,21 @@ mod tests {
             .map(|_| {
                 let source = source.clone();
                 std::thread::spawn(move || {
-                    (0..20_000).map(|_| source.next_id().expect("within the lease")).collect::<Vec<i64>>()
+                    (0..20_000)
+                        .map(|_| source.next_id().expect("within the lease"))
+                        .collect::<Vec<i64>>()
                 })
             })
             .collect();
         let mut all = HashSet::new();
         for thread in threads {
             let ids = thread.join().expect("no panic");
-            assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "rising within a thread");
-            ids.into_iter().for_each(|id| assert!(all.insert(id), "{id} was issued twice"));
+            assert!(
+                ids.windows(2).all(|pair| pair[0] < pair[1]),
+                "rising within a thread"
+            );
+            ids.into_iter()
+                .for_each(|id| assert!(all.insert(id), "{id} was issued twice"));
         }
     }
 
@@ -180,16 +200,27 @@ mod tests {
     #[test]
     fn nothing_is_issued_beyond_the_high_water() {
         let (source, time) = source();
-        assert_eq!(source.next_id().unwrap_err().code, Code::NODE_DOWN, "no lease yet");
+        assert_eq!(
+            source.next_id().unwrap_err().code,
+            Code::NODE_DOWN,
+            "no lease yet"
+        );
         source.begin(0, 0, 1_000);
         for _ in 0..4096 {
             source.next_id().unwrap();
         }
-        assert!(source.next_id().is_err(), "the millisecond is used up and the next one is not ours");
+        assert!(
+            source.next_id().is_err(),
+            "the millisecond is used up and the next one is not ours"
+        );
         source.extend(1_001);
         assert_eq!(source.next_id().unwrap() >> 22, 1_001);
         source.extend(500);
-        assert_eq!(source.next_id().unwrap() >> 22, 1_001, "the high water never goes back");
+        assert_eq!(
+            source.next_id().unwrap() >> 22,
+            1_001,
+            "the high water never goes back"
+        );
         time.store(1_002, Ordering::Relaxed);
         assert!(source.next_id().is_err());
         source.end();

@@ -63,7 +63,11 @@ struct Found {
 
 impl TimeShards {
     pub fn new(shared: Arc<Shared>, now: Now) -> Arc<TimeShards> {
-        Arc::new(TimeShards { shared, now, known: Mutex::default() })
+        Arc::new(TimeShards {
+            shared,
+            now,
+            known: Mutex::default(),
+        })
     }
 
     /// Creates what is due in all databases, every minute, until dropped.
@@ -73,7 +77,13 @@ impl TimeShards {
         loop {
             tick.tick().await;
             let snapshot = self.shared.snapshot();
-            join_all(snapshot.databases.iter().map(|database| self.create_due(&database.name))).await;
+            join_all(
+                snapshot
+                    .databases
+                    .iter()
+                    .map(|database| self.create_due(&database.name)),
+            )
+            .await;
         }
     }
 
@@ -81,15 +91,25 @@ impl TimeShards {
     /// table of a database that exists. What can't be created is a problem in the list.
     pub async fn create_due(&self, database: &str) {
         let snapshot = self.shared.snapshot();
-        let Some(rules) = snapshot.database(database).filter(|d| d.engine == Engine::Postgres) else { return };
+        let Some(rules) = snapshot
+            .database(database)
+            .filter(|d| d.engine == Engine::Postgres)
+        else {
+            return;
+        };
         let mut by_node: BTreeMap<NodeId, Vec<Due>> = BTreeMap::new();
         for (table, sharding, time) in rules.tables.values().filter_map(time_sharded) {
-            let mut here: BTreeMap<NodeId, Vec<ShardId>> = sharding.nodes.iter().map(|n| (*n, Vec::new())).collect();
+            let mut here: BTreeMap<NodeId, Vec<ShardId>> =
+                sharding.nodes.iter().map(|n| (*n, Vec::new())).collect();
             for period in time.wanted((self.now)()).map(ShardId) {
                 here.entry(sharding.node_of(period)).or_default().push(period);
             }
             for (node, periods) in here {
-                by_node.entry(node).or_default().push(Due { table: table.clone(), sharding: sharding.clone(), periods });
+                by_node.entry(node).or_default().push(Due {
+                    table: table.clone(),
+                    sharding: sharding.clone(),
+                    periods,
+                });
             }
         }
         let work = by_node.iter().map(|(node, due)| {
@@ -104,8 +124,15 @@ impl TimeShards {
                 Err(LinkError::NoPrimary(_)) => continue,
                 Err(error) => BTreeMap::from([(String::new(), error.to_string())]),
             };
-            let problems = problems.into_iter().map(|(table, text)| (format!("{prefix}{table}"), text)).collect();
-            self.shared.problems.replace(Watch::TimeShards, |subject| subject.starts_with(&prefix), &problems);
+            let problems = problems
+                .into_iter()
+                .map(|(table, text)| (format!("{prefix}{table}"), text))
+                .collect();
+            self.shared.problems.replace(
+                Watch::TimeShards,
+                |subject| subject.starts_with(&prefix),
+                &problems,
+            );
         }
     }
 
@@ -115,7 +142,10 @@ impl TimeShards {
             return Ok(());
         }
         let snapshot = self.shared.snapshot();
-        let found = snapshot.database(database).and_then(|rules| rules.tables.get(table)).and_then(time_sharded);
+        let found = snapshot
+            .database(database)
+            .and_then(|rules| rules.tables.get(table))
+            .and_then(time_sharded);
         let Some((table, sharding, time)) = found else {
             return Err(Fault::internal(format!("{table} is not sharded by time")));
         };
@@ -124,7 +154,11 @@ impl TimeShards {
                 .hint("The rules say where the table begins (from) and how far it reaches (ahead); `outside: create` creates others on demand."));
         }
         let node = snapshot.node(sharding.node_of(shard));
-        let due = Due { table: table.clone(), sharding: sharding.clone(), periods: vec![shard] };
+        let due = Due {
+            table: table.clone(),
+            sharding: sharding.clone(),
+            periods: vec![shard],
+        };
         let problems = self.create_on(database, node, std::slice::from_ref(&due)).await.map_err(|error| {
             tracing::warn!(node = %node.name, table = %table.name, "a period's table could not be created: {error}");
             Fault::new(Code::NODE_DOWN, format!("the table for a period of {} could not be created", table.name))
@@ -133,14 +167,22 @@ impl TimeShards {
             None => Ok(()),
             Some(text) => {
                 tracing::warn!(node = %node.name, table = %table.name, "{text}");
-                Err(Fault::new(Code::NODE_DOWN, format!("the table for a period of {} could not be created", table.name)))
+                Err(Fault::new(
+                    Code::NODE_DOWN,
+                    format!("the table for a period of {} could not be created", table.name),
+                ))
             }
         }
     }
 
     fn is_known(&self, database: &str, table: &TableName, shard: ShardId) -> bool {
-        let known = self.known.lock().expect("no code panics while it holds this lock");
-        known.get(&(database.to_owned(), table.clone())).is_some_and(|periods| periods.contains(&shard.0))
+        let known = self
+            .known
+            .lock()
+            .expect("no code panics while it holds this lock");
+        known
+            .get(&(database.to_owned(), table.clone()))
+            .is_some_and(|periods| periods.contains(&shard.0))
     }
 
     /// Creates what is missing on one node. Gives what went wrong, by table.
@@ -162,13 +204,18 @@ impl TimeShards {
                 self.remember(database, due, |_| false);
                 continue;
             };
-            self.remember(database, due, |period| there.partitions.contains(&physical_name(&due.table, period)));
+            self.remember(database, due, |period| {
+                there.partitions.contains(&physical_name(&due.table, period))
+            });
             let missing = due.missing(there);
             if missing.is_empty() {
                 continue;
             }
             let Some(key_type) = there.key_type else {
-                problems.insert(name.to_string(), "its sharding key is of a type that can't be cut by time".to_owned());
+                problems.insert(
+                    name.to_string(),
+                    "its sharding key is of a type that can't be cut by time".to_owned(),
+                );
                 continue;
             };
             let mut held = self.shared.primary(node).await?;
@@ -180,7 +227,10 @@ impl TimeShards {
                     }
                 }
                 Err(error) => {
-                    problems.insert(name.to_string(), format!("the tables of its next periods can't be created: {error}"));
+                    problems.insert(
+                        name.to_string(),
+                        format!("the tables of its next periods can't be created: {error}"),
+                    );
                 }
             }
         }
@@ -188,26 +238,42 @@ impl TimeShards {
     }
 
     fn remember(&self, database: &str, due: &Due, is_there: impl Fn(ShardId) -> bool) {
-        let mut known = self.known.lock().expect("no code panics while it holds this lock");
-        let periods = known.entry((database.to_owned(), due.table.name.clone())).or_default();
+        let mut known = self
+            .known
+            .lock()
+            .expect("no code panics while it holds this lock");
+        let periods = known
+            .entry((database.to_owned(), due.table.name.clone()))
+            .or_default();
         let node_of = |period: i32| due.sharding.node_of(ShardId(period));
         // What this node holds is learnt anew; periods on other nodes are none of its business.
         if let Some(node) = due.periods.first().map(|period| node_of(period.0)) {
             periods.retain(|period| node_of(*period) != node || is_there(ShardId(*period)));
         }
-        periods.extend(due.periods.iter().filter(|period| is_there(**period)).map(|period| period.0));
+        periods.extend(
+            due.periods
+                .iter()
+                .filter(|period| is_there(**period))
+                .map(|period| period.0),
+        );
     }
 }
 
 impl Due {
     fn missing(&self, found: &Found) -> Vec<ShardId> {
         let there = |period: &ShardId| found.partitions.contains(&physical_name(&self.table, *period));
-        self.periods.iter().copied().filter(|period| !there(period)).collect()
+        self.periods
+            .iter()
+            .copied()
+            .filter(|period| !there(period))
+            .collect()
     }
 }
 
 fn time_sharded(table: &Arc<Table>) -> Option<(&Arc<Table>, &Arc<Sharding>, &Time)> {
-    let Spread::Sharded(sharding) = &table.spread else { return None };
+    let Spread::Sharded(sharding) = &table.spread else {
+        return None;
+    };
     match (&sharding.scheme, sharding.layout) {
         (Scheme::Time(time), Layout::Partitioned) => Some((table, sharding, time)),
         (Scheme::Time(_) | Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_), _) => None,
@@ -223,7 +289,12 @@ async fn look(link: &mut Link, due: &[Due]) -> Result<HashMap<TableName, Found>,
         .iter()
         .map(|due| {
             let key = due.sharding.key.first().map_or("", |key| &key.column);
-            format!("({}, {}, {})", literal(&due.table.name.schema), literal(&due.table.name.table), literal(key))
+            format!(
+                "({}, {}, {})",
+                literal(&due.table.name.schema),
+                literal(&due.table.name.table),
+                literal(key)
+            )
         })
         .collect();
     let sql = format!(
@@ -238,11 +309,15 @@ async fn look(link: &mut Link, due: &[Due]) -> Result<HashMap<TableName, Found>,
     let mut found: HashMap<TableName, Found> = HashMap::new();
     for row in link.ask(&sql).await?.iter().flatten() {
         let text = |at: usize| row.try_get(at).ok().flatten();
-        let (Some(schema), Some(name)) = (text(0), text(1)) else { continue };
-        let entry = found.entry(TableName::new(schema, name)).or_insert_with(|| Found {
-            key_type: text(2).and_then(KeyType::from_sql).filter(|ty| ty.is_time()),
-            partitions: HashSet::new(),
-        });
+        let (Some(schema), Some(name)) = (text(0), text(1)) else {
+            continue;
+        };
+        let entry = found
+            .entry(TableName::new(schema, name))
+            .or_insert_with(|| Found {
+                key_type: text(2).and_then(KeyType::from_sql).filter(|ty| ty.is_time()),
+                partitions: HashSet::new(),
+            });
         entry.partitions.extend(text(3).map(str::to_owned));
     }
     Ok(found)
@@ -256,13 +331,18 @@ async fn create(link: &mut Link, due: &Due, key_type: KeyType) -> Result<usize, 
     ))
     .await?;
     let found = look(link, std::slice::from_ref(due)).await?;
-    let missing = found.get(&due.table.name).map(|there| due.missing(there)).unwrap_or_default();
+    let missing = found
+        .get(&due.table.name)
+        .map(|there| due.missing(there))
+        .unwrap_or_default();
     let parent = quoted(&due.table.name);
     let mut sql = String::new();
     let mut created = 0;
     for period in missing {
         // An hour that clocks skip holds no row.
-        let Some(bounds) = shard_bounds(&due.sharding, period, &[key_type]) else { continue };
+        let Some(bounds) = shard_bounds(&due.sharding, period, &[key_type]) else {
+            continue;
+        };
         let child = format!(
             "{}.{}",
             identifier(&due.table.name.schema),
