@@ -2,16 +2,18 @@
 //! nodes that the rules put it on and from no other; nodes that disagree are a problem to report,
 //! not a reason to stop. Must not publish anything: `refresh` does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
-use crate::model::{NodeId, TableName};
-use crate::topology::{Database, Spread};
+use crate::model::{NodeId, ShardId, TableName};
+use crate::topology::placement::physical_name;
+use crate::topology::{Database, Layout, Spread};
 
 use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
+use super::placement;
 
 /// Something about the nodes' schemas that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,26 +61,18 @@ pub fn assemble(
     let mut tables = HashMap::new();
 
     if let Some(default) = default_node(database) {
-        match answers.get(&default) {
-            Some(answer) => tables.extend(
-                answer
-                    .tables
-                    .iter()
-                    .filter(|(name, _)| !database.tables.contains_key(*name))
-                    .map(|(name, info)| (name.clone(), info.clone())),
-            ),
-            None => tables.extend(
-                before
-                    .tables
-                    .iter()
-                    .filter(|(name, _)| !database.tables.contains_key(*name))
-                    .map(|(name, info)| (name.clone(), info.clone())),
-            ),
-        }
+        let known = answers
+            .get(&default)
+            .map_or(&before.tables, |answer| &answer.tables);
+        let named = physical_names(database);
+        let loose = known
+            .iter()
+            .filter(|(name, _)| !database.tables.contains_key(*name) && !named.contains(*name));
+        tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
     }
     for name in database.tables.keys() {
         let nodes = nodes_of(database, name);
-        let (info, text) = agree(name, &nodes, names, answers);
+        let (info, text) = agree(&|node| name_on(database, name, node), &nodes, names, answers);
         if let Some(text) = text {
             problems.push(CatalogProblem {
                 subject: format!("{}/{name}", database.name),
@@ -128,17 +122,40 @@ pub fn assemble(
     (catalog, problems)
 }
 
+/// The table on a node that bears a logical table's columns.
+fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
+    match database.tables.get(name).map(|table| (table, &table.spread)) {
+        Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
+        Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
+    }
+}
+
+/// Names of shards that stand as tables of their own: no statement may name them.
+fn physical_names(database: &Database) -> HashSet<TableName> {
+    let mut names = HashSet::new();
+    for table in database.tables.values() {
+        let Spread::Sharded(sharding) = &table.spread else {
+            continue;
+        };
+        if sharding.layout == Layout::Separate {
+            let shards = (0..sharding.place.len() as i32).map(ShardId);
+            names.extend(shards.map(|s| TableName::new(table.name.schema.clone(), physical_name(table, s))));
+        }
+    }
+    names
+}
+
 /// One table as its nodes have it: the first answer, narrowed to what holds on all of them, and
 /// what they disagree on.
 fn agree(
-    name: &TableName,
+    name: &dyn Fn(NodeId) -> TableName,
     nodes: &[NodeId],
     names: &dyn Fn(NodeId) -> String,
     answers: &Answers,
 ) -> (Option<Arc<TableInfo>>, Option<String>) {
     let asked = nodes
         .iter()
-        .filter_map(|node| answers.get(node).map(|a| (*node, a.tables.get(name))));
+        .filter_map(|node| answers.get(node).map(|a| (*node, a.tables.get(&name(*node)))));
     let (mut have, mut lack): (Vec<(NodeId, &Arc<TableInfo>)>, Vec<NodeId>) = (Vec::new(), Vec::new());
     for (node, info) in asked {
         match info {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Code, ShardId, TableName};
+use crate::model::{Code, NodeId, ShardId, TableName};
 use crate::topology::placement::{self, Scheme};
 use crate::topology::{Database, Layout, Node, Sharding, Snapshot, Spread, Table};
 
@@ -109,7 +109,7 @@ fn tables_on(snapshot: &Snapshot, database: &Database, node: &Node) -> Vec<Noted
         .values()
         .filter_map(|table| match &table.spread {
             Spread::Sharded(sharding) if sharding.nodes.contains(&node.id) => {
-                let physical = physical(table, sharding, node);
+                let physical = physical(table, sharding, node.id);
                 let print = fingerprint(&describe(snapshot, sharding));
                 Some((table.name.to_string(), quoted(&physical), print))
             }
@@ -121,11 +121,11 @@ fn tables_on(snapshot: &Snapshot, database: &Database, node: &Node) -> Vec<Noted
 }
 
 /// The table on the node that bears the logical table's columns.
-pub fn physical(table: &Table, sharding: &Sharding, node: &Node) -> TableName {
+pub fn physical(table: &Table, sharding: &Sharding, node: NodeId) -> TableName {
     match sharding.layout {
         Layout::PerNode | Layout::Partitioned => table.name.clone(),
         Layout::Separate => {
-            let shard = sharding.place.iter().position(|id| *id == node.id).unwrap_or(0);
+            let shard = sharding.place.iter().position(|id| *id == node).unwrap_or(0);
             TableName::new(
                 table.name.schema.clone(),
                 placement::physical_name(table, ShardId(shard as i32)),

@@ -94,6 +94,14 @@ impl Problems {
             .for_each(|(subject, text)| self.raise(watch, subject, text));
     }
 
+    /// The rules changed: whoever watches under the new ones finds anew what is wrong.
+    pub fn start_over(&self) {
+        self.open
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .clear();
+    }
+
     pub fn list(&self) -> Vec<Problem> {
         let open = self.open.lock().expect("no code panics while it holds this lock");
         open.iter()
