@@ -190,7 +190,8 @@ proptest! {
 
 #[test]
 fn messages_without_content_are_the_known_bytes() {
-    let all: [(&str, fn(&mut BytesMut), &[u8]); 9] = [
+    type Case = (&'static str, fn(&mut BytesMut), &'static [u8]);
+    let all: [Case; 9] = [
         (
             "AuthenticationOk",
             backend::authentication_ok,
