@@ -8,5 +8,6 @@ pub mod control;
 pub mod merge;
 pub mod model;
 pub mod plan;
+pub mod sandbox;
 pub mod topology;
 pub mod wire;

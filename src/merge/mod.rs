@@ -6,17 +6,32 @@
 //! guess: what can't be compared, grouped or added exactly is refused by `Merger::new`, before any
 //! row is sent.
 //!
-//! One file per algorithm: `order` (k-way merge), `aggregate` (grouping, `combine` for one
-//! column), `distinct`, `limit`; `columns` reads rows and their description, `decode` values.
+//! One file per algorithm: `order` (k-way merge), `aggregate` (grouping; `combine` for one
+//! column), `distinct`, `limit`; `exact` says what can be compared, `columns` reads rows and their
+//! description, `decode` and `numeric` values; `merger` puts them together.
 
+mod aggregate;
+mod columns;
+mod combine;
+mod decode;
+mod distinct;
+mod exact;
+#[cfg(test)]
+mod fixture;
+mod held;
+mod limit;
+mod merger;
+mod numeric;
+mod order;
 mod tags;
+
+pub use merger::Merger;
 
 pub use tags::{same_tags, sum_tags, tag_count, with_count};
 
 use bytes::Bytes;
 
 use crate::model::Fault;
-use crate::plan::RowMerge;
 
 /// The most that one merge may hold in memory: groups, distinct rows, rows waiting for their turn.
 /// Bounded because a grouping over a big table would else take the proxy down with it.
@@ -42,7 +57,12 @@ pub struct Described<'a> {
 impl<'a> Described<'a> {
     /// With the settings that a fresh PostgreSQL session with UTF-8 has.
     pub fn usual(description: &'a [u8]) -> Described<'a> {
-        Described { description, formats: None, same_encoding: true, exact_floats: true }
+        Described {
+            description,
+            formats: None,
+            same_encoding: true,
+            exact_floats: true,
+        }
     }
 }
 
@@ -60,70 +80,6 @@ pub enum Step {
     Done,
 }
 
-/// One merge under way.
-///
-/// ```text
-/// let mut merger = Merger::new(&plan_rows, sources, &described)?;
-/// loop {
-///     match merger.step()? {
-///         Step::Row(body) => send 'D', length, body,
-///         Step::Need(i) => read source i: DataRow → push(i, body), CommandComplete → finish(i),
-///         Step::NeedAny => the same with whichever source is readable,
-///         Step::Done => break,
-///     }
-/// }
-/// send CommandComplete with_count("SELECT", merger.given())
-/// ```
-#[derive(Debug)]
-pub struct Merger {
-    given: u64,
-}
-
-impl Merger {
-    /// Checks that the answer can be exact for the columns' types: ORDER_NOT_EXACT,
-    /// GROUP_NOT_EXACT, AGGREGATE_ACROSS_SHARDS. `sources` is the number of parts.
-    pub fn new(_rule: &RowMerge, _sources: usize, _described: &Described<'_>) -> Result<Merger, Fault> {
-        todo!()
-    }
-
-    /// Checks another part's RowDescription against the first one's: as many columns, of the same
-    /// names and types. Call it for each part but the first, before its rows.
-    pub fn check_part(&self, _description: &[u8]) -> Result<(), Fault> {
-        todo!()
-    }
-
-    /// The body of the RowDescription for the client: without hidden columns, with the formats in use.
-    pub fn client_description(&self) -> Bytes {
-        todo!()
-    }
-
-    /// No row needs looking at: the parts' DataRows may be relayed as they are, in any order,
-    /// without `push` and `step`.
-    pub fn passes_through(&self) -> bool {
-        todo!()
-    }
-
-    /// A row of source `source`: the DataRow's body, after type and length.
-    pub fn push(&mut self, _source: usize, _row: Bytes) -> Result<(), Fault> {
-        todo!()
-    }
-
-    /// The source has sent its last row (CommandComplete, EmptyQueryResponse).
-    pub fn finish(&mut self, _source: usize) -> Result<(), Fault> {
-        todo!()
-    }
-
-    /// What comes next. Call it again after each `Row`.
-    pub fn step(&mut self) -> Result<Step, Fault> {
-        todo!()
-    }
-
-    /// How many rows were given: the number in the client's command tag.
-    pub fn given(&self) -> u64 {
-        self.given
-    }
-}
-
 /// The result format codes for the servers, from those of the client's Bind: hidden columns are
 /// appended as text, unless one code stands for all.
 pub fn widen_formats(client: &[i16], hidden: usize) -> Vec<i16> {
@@ -136,6 +92,6 @@ pub fn widen_formats(client: &[i16], hidden: usize) -> Vec<i16> {
 
 /// Cuts the hidden columns off a RowDescription's body, for Describe of a statement (where no
 /// Merger exists). Formats stay as they are.
-pub fn visible_description(_description: &[u8], _hidden: usize) -> Result<Bytes, Fault> {
-    todo!()
+pub fn visible_description(description: &[u8], hidden: usize) -> Result<Bytes, Fault> {
+    Ok(columns::Columns::read(description, hidden, None)?.client_description())
 }
