@@ -5,8 +5,10 @@
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod backend;
 pub mod control;
+pub mod execute;
 pub mod merge;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
 pub mod sandbox;
 pub mod topology;

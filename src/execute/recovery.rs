@@ -13,6 +13,7 @@
 //! from time alone: `older_than` only keeps it out of the way of living commits.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -107,6 +108,29 @@ pub async fn resolve(coordinator: &Server, base: &str) -> Result<Outcome, String
     decide(&client, base).await
 }
 
+/// COMMIT PREPARED or ROLLBACK PREPARED of one part, on a connection of its own.
+pub(super) async fn finish(server: &Server, gid: &str, outcome: Outcome) -> Result<(), String> {
+    let client = connect(server).await.map_err(|e| explain(&e))?;
+    finish_prepared(&client, gid, outcome).await
+}
+
+/// Creates the decision table where it is missing.
+pub(super) async fn ensure_table(server: &Server) -> Result<(), String> {
+    let client = connect(server).await.map_err(|e| explain(&e))?;
+    let there = client.query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[]).await;
+    if there.and_then(|row| row.try_get(0)).map_err(|e| explain(&e))? {
+        return Ok(());
+    }
+    create_decision_table(&client).await.map_err(|e| explain(&e))
+}
+
+/// How to reach the node's primary of now.
+pub(super) fn primary_server(fleet: &Fleet, node: NodeId) -> Option<Arc<Server>> {
+    let node = fleet.node(node).ok()?;
+    let primary = node.primary()?;
+    Some(Arc::clone(node.servers.get(primary.index())?.server()))
+}
+
 /// The parts of a gid.
 struct Gid<'a> {
     /// Without the part's number: the key of the decision row.
@@ -121,7 +145,7 @@ fn split_gid(gid: &str) -> Option<Gid<'_>> {
 }
 
 async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Client, String> {
-    let server = fleet.primary_server(node).ok_or("no primary is known")?;
+    let server = primary_server(fleet, node).ok_or("no primary is known")?;
     connect(&server).await.map_err(|e| explain(&e))
 }
 
