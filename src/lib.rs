@@ -4,7 +4,9 @@
 //!
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod backend;
+pub mod merge;
 pub mod model;
 pub mod plan;
+pub mod sandbox;
 pub mod topology;
 pub mod wire;
