@@ -196,7 +196,7 @@ fn matrix(shards: &[Shard], counts: &HashMap<Place, i64>) -> Markup {
                         tr {
                             th scope="row" { (table) }
                             @for name in &names {
-                                (cell(&of_table, name, all, counts, &tint(&names, name)))
+                                (cell(&of_table, name, all, counts, (names.len() > 1).then(|| tint(&names, name))))
                             }
                         }
                     }
@@ -211,7 +211,7 @@ fn cell(
     node: &str,
     all: i64,
     counts: &HashMap<Place, i64>,
-    tint: &str,
+    tint: Option<String>,
 ) -> Markup {
     let here: Vec<&&Shard> = of_table.iter().filter(|shard| shard.node == node).collect();
     if here.is_empty() {
@@ -229,7 +229,7 @@ fn cell(
             @if of_table.len() > 1 {
                 span.shards { (here.len()) @if here.len() == 1 { " shard" } @else { " shards" } }
             }
-            span.meter { span class=(tint) style={ "width:" (share) "%" } {} }
+            @if let Some(tint) = tint { span.meter { span class=(tint) style={ "width:" (share) "%" } {} } }
         }
     }
 }
