@@ -139,8 +139,8 @@ fn figure(motif: &str, p: &Palette) -> String {
 <path d="M50 92q50-34 100 0z" fill="{light}"/><rect x="44" y="88" width="112" height="9" rx="4.500" fill="{dark}"/><circle cx="100" cy="66" r="8" fill="{accent}"/><path d="M64 112v28" stroke="{light}" stroke-width="6" stroke-linecap="round"/>"#
         ),
         "lamp" => format!(
-            r#"<path d="M58 100L48 154h104l-10-54z" fill="{accent}" opacity=".2"/><rect x="96" y="98" width="8" height="52" fill="{dark}"/><path d="M76 44h48l26 58H50z" fill="{main}"/>
-<path d="M76 44h16L82 102H50z" fill="{light}" opacity=".6"/><path d="M72 156a28 10 0 0 1 56 0z" fill="{dark}"/><circle cx="112" cy="112" r="3.500" fill="{accent}"/><path d="M112 100v10" stroke="{accent}" stroke-width="2"/>"#
+            r##"<path d="M58 100L48 154h104l-10-54z" fill="#f7c65b" opacity=".32"/><rect x="96" y="98" width="8" height="52" fill="{dark}"/><path d="M76 44h48l26 58H50z" fill="{main}"/>
+<path d="M76 44h16L82 102H50z" fill="{light}" opacity=".6"/><path d="M72 156a28 10 0 0 1 56 0z" fill="{dark}"/><circle cx="112" cy="112" r="3.500" fill="{accent}"/><path d="M112 100v10" stroke="{accent}" stroke-width="2"/>"##
         ),
         "chair" => format!(
             r#"<path d="M70 114l-10 42M130 114l10 42M84 116l-4 34M116 116l4 34" stroke="{accent}" stroke-width="7" stroke-linecap="round"/><path d="M66 110V66a26 26 0 0 1 26-26h16a26 26 0 0 1 26 26v44z" fill="{main}"/>

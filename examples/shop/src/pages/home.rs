@@ -36,7 +36,7 @@ pub async fn home(State(shop): AppState, looking: Looking) -> Page {
             }
             div.hero-art aria-hidden="true" {
                 @for (at, product) in popular.iter().take(4).enumerate() {
-                    a.hero-tile class={ "hero-" (at) } href={ "/product/" (product.id) } tabindex="-1" {
+                    a class={ "hero-tile hero-" (at) } href={ "/product/" (product.id) } tabindex="-1" {
                         (art::product(&product.motif, product.id))
                     }
                 }

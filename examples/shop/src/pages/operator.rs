@@ -23,11 +23,13 @@ const REFRESH_MS: u32 = 2_000;
 
 /// (table, shard, node).
 type Place = (String, String, String);
+/// Rows of each place.
+type Counts = HashMap<Place, i64>;
 
 /// Row counts that were asked for a moment ago.
 #[derive(Debug, Default)]
 pub struct Memory {
-    counts: Mutex<Option<(Instant, Arc<HashMap<Place, i64>>)>>,
+    counts: Mutex<Option<(Instant, Arc<Counts>)>>,
 }
 
 pub async fn page(State(shop): AppState, looking: Looking) -> Page {
@@ -135,7 +137,7 @@ fn place(shard: &Shard) -> Place {
 
 /// The console's counts where it has them; else each shard is counted. A shard that can't be counted
 /// is left out, and shown so.
-async fn counts(shop: &Shop, shards: &[Shard]) -> Arc<HashMap<Place, i64>> {
+async fn counts(shop: &Shop, shards: &[Shard]) -> Arc<Counts> {
     {
         let kept = shop
             .operator
@@ -174,7 +176,7 @@ fn tint(names: &[&str], node: &str) -> String {
     format!("node-{}", at % 8)
 }
 
-fn matrix(shards: &[Shard], counts: &HashMap<Place, i64>) -> Markup {
+fn matrix(shards: &[Shard], counts: &Counts) -> Markup {
     let names = node_names(shards);
     let mut tables: Vec<&str> = Vec::new();
     for shard in shards {
@@ -187,7 +189,7 @@ fn matrix(shards: &[Shard], counts: &HashMap<Place, i64>) -> Markup {
             table.matrix {
                 thead { tr {
                     th { "Table" }
-                    @for name in &names { th.number { span.dot class=(tint(&names, name)) {} (name) } }
+                    @for name in &names { th.number { span class={ "dot " (tint(&names, name)) } {} (name) } }
                 } }
                 tbody {
                     @for table in &tables {
@@ -210,7 +212,7 @@ fn cell(
     of_table: &[&Shard],
     node: &str,
     all: i64,
-    counts: &HashMap<Place, i64>,
+    counts: &Counts,
     tint: Option<String>,
 ) -> Markup {
     let here: Vec<&&Shard> = of_table.iter().filter(|shard| shard.node == node).collect();
@@ -235,7 +237,7 @@ fn cell(
 }
 
 /// Each split table as a row of its shards, coloured by node.
-fn strips(shards: &[Shard], counts: &HashMap<Place, i64>) -> Markup {
+fn strips(shards: &[Shard], counts: &Counts) -> Markup {
     let names = node_names(shards);
     let mut tables: Vec<&str> = Vec::new();
     for shard in shards.iter().filter(|shard| shard.number().is_some()) {
@@ -260,7 +262,7 @@ fn strips(shards: &[Shard], counts: &HashMap<Place, i64>) -> Markup {
                     span.chips {
                         @for shard in shards.iter().filter(|shard| shard.table == *table) {
                             @let rows = counts.get(&place(shard)).map_or_else(|| "?".to_owned(), |rows| count(*rows));
-                            span.chip class=(tint(&names, &shard.node)) title={ (shard.physical) " on " (shard.node) ": " (rows) " rows" } {
+                            span class={ "chip " (tint(&names, &shard.node)) } title={ (shard.physical) " on " (shard.node) ": " (rows) " rows" } {
                                 (shard.name)
                             }
                         }
@@ -306,7 +308,7 @@ fn server(grid: &Grid, row: usize) -> Markup {
     html! {
         div.server {
             span.pulse.down[!up] title=(if up { "up" } else { "down" }) {}
-            span.pill class={ "role-" (role) } { (role) }
+            span class={ "pill role-" (role) } { (role) }
             span.server-name { (grid.text(row, "server")) }
             span.server-facts {
                 @if let Some(queries) = number("queries") { span { (count(queries)) " queries" } }
@@ -336,7 +338,7 @@ fn queries(grid: &Grid) -> Markup {
                         tr {
                             td.faint { (time_of_day(&grid.text(row, "at"))) }
                             td.servers { (grid.text(row, "servers")) }
-                            td { span.pill class={ "tier-" (tier) } { (tier) } }
+                            td { span class={ "pill tier-" (tier) } { (tier) } }
                             td.number { (milliseconds(grid.get(row, "duration_us"))) }
                             td.number { (grid.text(row, "rows")) }
                             td.sql title=(grid.text(row, "sql")) { (one_line(&grid.text(row, "sql"))) }

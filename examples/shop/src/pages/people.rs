@@ -74,7 +74,7 @@ pub async fn choose(
                     input type="hidden" name="user_id" value=(user.id);
                     input type="hidden" name="next" value=(next);
                     button.who type="submit" {
-                        span.avatar class={ "tint-" (user.id % 6) } { (initials(&user.name)) }
+                        span class={ "avatar tint-" (user.id % 6) } { (initials(&user.name)) }
                         span { strong { (user.name) } span.faint { (user.city) } }
                     }
                 }
@@ -111,7 +111,7 @@ pub async fn profile(State(shop): AppState, signed_in: SignedIn) -> Page {
     let (orders, cents) = shop.db.order_sum(id).await?;
     let body = html! {
         section.panel.profile {
-            span.avatar.big class={ "tint-" (user.id % 6) } { (initials(&user.name)) }
+            span class={ "avatar big tint-" (user.id % 6) } { (initials(&user.name)) }
             div {
                 h1 { (user.name) }
                 p.faint { (user.email) " · " (user.city) " · here since " (day(user.joined_at)) }

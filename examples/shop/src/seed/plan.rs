@@ -163,7 +163,7 @@ fn users(count: usize, rng: &mut StdRng, now: Timestamp) -> Vec<User> {
     (0..count)
         .map(|at| {
             let given = GIVEN[at % GIVEN.len()];
-            let family = FAMILY[(at + at / GIVEN.len() * 7) % FAMILY.len()];
+            let family = FAMILY[(at * 7 + 3 + at / GIVEN.len()) % FAMILY.len()];
             User {
                 id: at as i64 + 1,
                 name: format!("{given} {family}"),
