@@ -4,5 +4,5 @@
 //!
 //! wire in → session → parse → classify → route → rewrite → execute → merge → wire out
 pub mod model;
-pub mod topology;
 pub mod plan;
+pub mod topology;

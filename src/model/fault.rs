@@ -151,7 +151,14 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), detail: None, hint: None, position: None, sqlstate: None }
+        Self {
+            code,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            sqlstate: None,
+        }
     }
 
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {

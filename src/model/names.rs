@@ -12,7 +12,10 @@ pub struct TableName {
 
 impl TableName {
     pub fn new(schema: impl Into<Box<str>>, table: impl Into<Box<str>>) -> Self {
-        Self { schema: schema.into(), table: table.into() }
+        Self {
+            schema: schema.into(),
+            table: table.into(),
+        }
     }
 }
 

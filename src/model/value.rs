@@ -115,7 +115,14 @@ impl fmt::Display for Value {
                 let day = us.div_euclid(86_400_000_000);
                 let rest = us.rem_euclid(86_400_000_000);
                 let (s, frac) = (rest / 1_000_000, rest % 1_000_000);
-                write!(f, "{} {:02}:{:02}:{:02}", date_text(day), s / 3600, s / 60 % 60, s % 60)?;
+                write!(
+                    f,
+                    "{} {:02}:{:02}:{:02}",
+                    date_text(day),
+                    s / 3600,
+                    s / 60 % 60,
+                    s % 60
+                )?;
                 if frac != 0 {
                     write!(f, ".{frac:06}")?;
                 }

@@ -16,9 +16,13 @@ pub enum Command {
     /// `EXPLAIN ROUTE <statement>`: the statement itself.
     ExplainRoute(Box<str>),
     /// `PREPARE name [(types)] AS statement`, `EXECUTE`, `DEALLOCATE` where several nodes serve the database.
-    Deallocate { name: Option<Box<str>> },
+    Deallocate {
+        name: Option<Box<str>>,
+    },
     /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.
-    Discard { what: Box<str> },
+    Discard {
+        what: Box<str>,
+    },
     /// `SHOW margay.<name>`.
     ShowMargay(Box<str>),
 }
@@ -26,14 +30,25 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnCommand {
     /// `text`: the statement to open the transaction with on each node. `begin_word`: the tag is BEGIN or START TRANSACTION.
-    Begin { modes: TxnModes, tag: &'static str, text: Box<str> },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        modes: TxnModes,
+        tag: &'static str,
+        text: Box<str>,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Box<str>),
     Release(Box<str>),
     RollbackTo(Box<str>),
     /// `SET TRANSACTION …` within a transaction.
-    SetTransaction { modes: TxnModes, text: Box<str> },
+    SetTransaction {
+        modes: TxnModes,
+        text: Box<str>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

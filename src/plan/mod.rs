@@ -4,7 +4,17 @@
 //! lowers, classifies and routes as far as that goes without values. `Statement::bind(params,
 //! moment)` fills in the values and gives the Plan.
 
+mod clauses;
 pub mod command;
+mod lex;
+mod analyze;
+mod functions;
+mod lower;
+mod prune;
+mod scope;
+mod value;
+mod query;
+mod shape;
 pub mod types;
 
 pub use command::*;

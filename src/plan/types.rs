@@ -136,7 +136,10 @@ pub enum Combine {
     Max,
     /// The visible column holds each part's own avg (its type is the result's type: numeric);
     /// the hidden columns hold sum(x) and count(x). Refused at run time for float and interval.
-    Avg { sum: usize, count: usize },
+    Avg {
+        sum: usize,
+        count: usize,
+    },
     BoolAnd,
     BoolOr,
     /// The same in every row of a group (it depends on the group keys).

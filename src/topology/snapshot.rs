@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::catalog::Catalog;
-use crate::model::{DomainId, KeyType, NodeId, ShardId, TableName};
+use crate::model::{DomainId, KeyType, NodeId, ShardId, TableName, Value};
 
-use super::placement::Scheme;
+use super::placement::{Scheme, ShardRange};
 
 /// One version of the rules. Cheap to clone: everything big is behind `Arc`.
 #[derive(Clone, Debug)]
@@ -40,11 +40,15 @@ impl Snapshot {
     }
 
     pub fn node_id(&self, name: &str) -> Option<NodeId> {
-        self.nodes.iter().position(|n| &*n.name == name).map(|i| NodeId(i as u16))
+        self.nodes
+            .iter()
+            .position(|n| &*n.name == name)
+            .map(|i| NodeId(i as u16))
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Listen {
     pub postgres: Option<SocketAddr>,
     pub mysql: Option<SocketAddr>,
@@ -99,7 +103,7 @@ pub struct Node {
 }
 
 /// How to reach and log into one server.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Server {
     /// Host name, IP address or the directory of a Unix socket (starts with `/`).
     pub host: Box<str>,
@@ -140,7 +144,11 @@ impl Database {
 
     /// Every node of every domain, each once, in order.
     pub fn nodes(&self) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.domains.iter().flat_map(|d| d.nodes.iter().copied()).collect();
+        let mut all: Vec<NodeId> = self
+            .domains
+            .iter()
+            .flat_map(|d| d.nodes.iter().copied())
+            .collect();
         all.push(self.shell);
         all.sort_unstable();
         all.dedup();
@@ -237,6 +245,29 @@ impl Sharding {
             Scheme::Time(_) => self.place[shard.0.rem_euclid(self.place.len() as i32) as usize],
             _ => self.place[(shard.0.max(0) as usize).min(self.place.len() - 1)],
         }
+    }
+
+    /// Every node that may hold a shard of the range; each once, sorted.
+    pub fn nodes_of(&self, range: ShardRange) -> Vec<NodeId> {
+        let ends = match (range.first, range.last) {
+            (Some(first), Some(last)) if first > last => return Vec::new(),
+            (Some(first), Some(last)) => Some((i64::from(first), i64::from(last))),
+            (None, _) | (_, None) => None,
+        };
+        // As many consecutive shards as `place` is long touch every node there is.
+        let Some((first, last)) = ends.filter(|(f, l)| l - f + 1 < self.place.len() as i64) else {
+            return self.nodes.clone();
+        };
+        let mut nodes: Vec<NodeId> = (first..=last).map(|s| self.node_of(ShardId(s as i32))).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// The shard of a key. `types`: of the key's columns, in their order. None: the key belongs to
+    /// no shard. A period of time always has a number, whether it was created or not.
+    pub fn shard_of(&self, key: &[Value], types: &[KeyType]) -> Option<ShardId> {
+        self.scheme.shard_of(key, types)
     }
 
     /// The shards if their number is fixed (all but time).

@@ -1,0 +1,207 @@
+//! A statement's shape: its text with the literals taken out, byte for byte otherwise. The plan
+//! cache is keyed by it, and splicing works in its coordinates, so that one compiled statement
+//! serves every text of the same shape.
+
+use super::lex::{Kind, Lexer, Token};
+use super::query::Span;
+
+/// What a literal looks like. Part of the shape (each kind has its own marker), so planning may
+/// rely on the kind, but never on the value without pinning it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    String,
+    Integer,
+    Decimal,
+    /// All of `(1, 2, 3)` behind IN, parentheses left out.
+    List,
+}
+
+impl SlotKind {
+    fn marker(self) -> char {
+        match self {
+            SlotKind::String => '\u{1}',
+            SlotKind::Integer => '\u{2}',
+            SlotKind::Decimal => '\u{3}',
+            SlotKind::List => '\u{4}',
+        }
+    }
+}
+
+/// A literal: where it stands in the original text and in the shape (one byte there).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub kind: SlotKind,
+    pub span: Span,
+    pub at: u32,
+}
+
+/// A statement taken apart.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    pub text: String,
+    pub slots: Vec<Slot>,
+    /// A token that planning can't trust (see `Kind::Bad`), or a control byte that would be
+    /// mistaken for a marker.
+    pub unreadable: bool,
+}
+
+/// Takes the literals out of a statement.
+pub fn shape(sql: &str, standard_strings: bool) -> Shape {
+    let mut out = Shape { text: String::with_capacity(sql.len()), ..Shape::default() };
+    let mut lexer = Lexer::new(sql, standard_strings);
+    let mut after_in = false;
+    while let Some(token) = lexer.next() {
+        let text = token.text(sql);
+        let kind = match token.kind {
+            Kind::String => Some(SlotKind::String),
+            Kind::Integer => Some(SlotKind::Integer),
+            Kind::Decimal => Some(SlotKind::Decimal),
+            Kind::Bad => {
+                out.unreadable = true;
+                None
+            }
+            Kind::Punct if after_in && text == "(" => {
+                after_in = false;
+                out.text.push('(');
+                if let Some((span, rest)) = literal_list(sql, &lexer, token.end) {
+                    push(&mut out, SlotKind::List, span);
+                    lexer = rest;
+                }
+                continue;
+            }
+            Kind::Blank => {
+                out.text.push_str(text);
+                continue;
+            }
+            Kind::Comment => {
+                out.unreadable |= text.bytes().any(|b| b < 5);
+                out.text.push_str(text);
+                continue;
+            }
+            Kind::Word | Kind::QuotedIdent | Kind::SpecialString => {
+                out.unreadable |= text.bytes().any(|b| b < 5);
+                None
+            }
+            Kind::Param | Kind::Operator | Kind::Punct => None,
+        };
+        after_in = token.is_word(sql, "in");
+        match kind {
+            Some(kind) => push(&mut out, kind, Span { start: token.start, end: token.end }),
+            None => out.text.push_str(text),
+        }
+    }
+    out
+}
+
+fn push(out: &mut Shape, kind: SlotKind, span: Span) {
+    out.slots.push(Slot { kind, span, at: out.text.len() as u32 });
+    out.text.push(kind.marker());
+}
+
+/// `lit, lit, …` up to but not including the closing parenthesis; the lexer behind it.
+fn literal_list<'a>(sql: &'a str, lexer: &Lexer<'a>, start: u32) -> Option<(Span, Lexer<'a>)> {
+    let mut ahead = lexer.clone();
+    let mut end = start;
+    let mut want_value = true;
+    loop {
+        let before = ahead.clone();
+        let token = ahead.next()?;
+        match token.kind {
+            Kind::Blank => continue,
+            Kind::String | Kind::Integer | Kind::Decimal if want_value => want_value = false,
+            Kind::Punct if !want_value && token.text(sql) == "," => want_value = true,
+            Kind::Punct if !want_value && token.text(sql) == ")" => {
+                return Some((Span { start, end }, before));
+            }
+            _ => return None,
+        }
+        end = token.end;
+    }
+}
+
+/// The values in a List slot's text.
+pub fn list_items(text: &str) -> Vec<(SlotKind, &str)> {
+    Lexer::new(text, true)
+        .filter_map(|t: Token| {
+            let kind = match t.kind {
+                Kind::String => SlotKind::String,
+                Kind::Integer => SlotKind::Integer,
+                Kind::Decimal => SlotKind::Decimal,
+                _ => return None,
+            };
+            Some((kind, t.text(text)))
+        })
+        .collect()
+}
+
+impl Shape {
+    /// A position of the original text as a position of the shape. Positions within a literal
+    /// become that literal's marker.
+    pub fn position(&self, original: u32) -> u32 {
+        let mut shift = 0i64;
+        for slot in &self.slots {
+            if slot.span.start >= original {
+                break;
+            }
+            if original < slot.span.end {
+                return slot.at;
+            }
+            shift += i64::from(slot.span.end - slot.span.start) - 1;
+        }
+        (i64::from(original) - shift) as u32
+    }
+
+    pub fn range(&self, span: Span) -> Span {
+        Span { start: self.position(span.start), end: self.position(span.end) }
+    }
+
+    /// The slot that holds a position of the original text.
+    pub fn slot_at(&self, original: u32) -> Option<usize> {
+        self.slots.iter().position(|s| s.span.start <= original && original < s.span.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn in_lists_of_any_length_share_a_shape() {
+        let a = shape("SELECT * FROM t WHERE a IN (1, 2,3) AND b = 'x'", true);
+        let b = shape("SELECT * FROM t WHERE a IN (7) AND b = 'long one'", true);
+        assert_eq!(a.text, b.text);
+        assert_eq!(list_items("1, 'a',3"), [
+            (SlotKind::Integer, "1"),
+            (SlotKind::String, "'a'"),
+            (SlotKind::Integer, "3")
+        ]);
+        assert_ne!(shape("a IN (1, b)", true).text, shape("a IN (1)", true).text);
+        assert_ne!(shape("a = 1", true).text, shape("a = '1'", true).text);
+    }
+
+    #[test]
+    fn positions_map_to_the_shape_and_back() {
+        let sql = "SELECT 'abc', 12 FROM t";
+        let s = shape(sql, true);
+        let from = sql.find("FROM").unwrap() as u32;
+        assert_eq!(&s.text[s.position(from) as usize..], "FROM t");
+        assert_eq!(s.slot_at(8), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_shape_with_its_literals_put_back_is_the_text(sql in "[ a-z0-9'$(),;.\\-]{0,50}") {
+            let s = shape(&sql, true);
+            let mut back = String::new();
+            let mut at = 0usize;
+            for slot in &s.slots {
+                back.push_str(&s.text[at..slot.at as usize]);
+                back.push_str(&sql[slot.span.start as usize..slot.span.end as usize]);
+                at = slot.at as usize + 1;
+            }
+            back.push_str(&s.text[at..]);
+            prop_assert_eq!(back, sql);
+        }
+    }
+}
