@@ -97,10 +97,7 @@ impl ScaleArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Some(url) = cli
-        .url
-        .or_else(|| std::env::var("MARGAY_POSTGRES_URL").ok())
-    else {
+    let Some(url) = cli.url.or_else(|| std::env::var("MARGAY_POSTGRES_URL").ok()) else {
         eprintln!("shop: no database: give --url, or set DATABASE_URL or MARGAY_POSTGRES_URL");
         return ExitCode::from(2);
     };

@@ -30,11 +30,7 @@ fn binaries() -> Option<PathBuf> {
     let on_path = std::env::var_os("PATH")
         .into_iter()
         .flat_map(|path| std::env::split_paths(&path).collect::<Vec<PathBuf>>());
-    let found = versions
-        .into_iter()
-        .rev()
-        .map(|(_, path)| path)
-        .chain(on_path);
+    let found = versions.into_iter().rev().map(|(_, path)| path).chain(on_path);
     found
         .into_iter()
         .find(|path| path.join("initdb").exists() && path.join("postgres").exists())
@@ -94,16 +90,10 @@ impl Postgres {
             command
         };
         let mut initdb = as_owner(&binaries.join("initdb"));
-        initdb.arg("-D").arg(&data).args([
-            "-U",
-            "shop",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]);
+        initdb
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "shop", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]);
         assert!(
             initdb.status().expect("initdb can be started").success(),
             "initdb failed"
@@ -127,11 +117,7 @@ impl Postgres {
             postgres.args(["-c", setting]);
         }
         let server = postgres.spawn().expect("postgres can be started");
-        let mut started = Postgres {
-            folder,
-            server,
-            port,
-        };
+        let mut started = Postgres { folder, server, port };
         started.wait_until_ready();
         Some(started)
     }
@@ -170,9 +156,7 @@ impl Postgres {
 
     fn shop(&self, arguments: &[&str]) -> Output {
         let mut shop = shop(&self.url());
-        shop.args(arguments)
-            .output()
-            .expect("the shop can be started")
+        shop.args(arguments).output().expect("the shop can be started")
     }
 
     /// Changes something behind the shop's back.
@@ -290,15 +274,8 @@ fn a_visitor_can_buy_through_the_pages() {
     let checkout = get(&address, "/checkout");
     let mark = "name=\"address_id\" value=\"";
     let at = checkout.find(mark).expect("the user has an address") + mark.len();
-    let id: String = checkout[at..]
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
-    let placed = post(
-        &address,
-        "/checkout",
-        &format!("address_id={id}&method=Card"),
-    );
+    let id: String = checkout[at..].chars().take_while(char::is_ascii_digit).collect();
+    let placed = post(&address, "/checkout", &format!("address_id={id}&method=Card"));
     let order = placed
         .split("location: ")
         .nth(1)
@@ -312,14 +289,9 @@ fn a_visitor_can_buy_through_the_pages() {
     assert!(get(&address, "/cart").contains("Your cart is empty"));
 
     // More than there is: nothing is ordered, and the cart stays as it was.
-    postgres
-        .psql("UPDATE stock SET initial_qty = initial_qty - qty + 1, qty = 1 WHERE product_id = 6");
+    postgres.psql("UPDATE stock SET initial_qty = initial_qty - qty + 1, qty = 1 WHERE product_id = 6");
     assert!(post(&address, "/cart/add", "product_id=6&qty=2").contains("location: /cart"));
-    let refused = post(
-        &address,
-        "/checkout",
-        &format!("address_id={id}&method=Card"),
-    );
+    let refused = post(&address, "/checkout", &format!("address_id={id}&method=Card"));
     assert!(refused.starts_with("HTTP/1.1 409"), "{refused}");
     assert!(refused.contains("There is not enough of"), "{refused}");
     assert!(get(&address, "/cart").contains("2 pieces"));
@@ -358,19 +330,15 @@ fn get(address: &str, path: &str) -> String {
 fn post(address: &str, path: &str, form: &str) -> String {
     let length = form.len();
     let kind = "application/x-www-form-urlencoded";
-    let head =
-        format!("POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n");
     request(address, &head, form)
 }
 
 /// One request as the seventh user, on a connection of its own.
 fn request(address: &str, head: &str, body: &str) -> String {
     let mut socket = TcpStream::connect(address).expect("the shop listens");
-    let request =
-        format!("{head}Host: shop\r\nCookie: shop_user=7\r\nConnection: close\r\n\r\n{body}");
-    socket
-        .write_all(request.as_bytes())
-        .expect("the shop reads");
+    let request = format!("{head}Host: shop\r\nCookie: shop_user=7\r\nConnection: close\r\n\r\n{body}");
+    socket.write_all(request.as_bytes()).expect("the shop reads");
     let mut answer = String::new();
     socket
         .read_to_string(&mut answer)

@@ -96,10 +96,7 @@ const JOINED: &str = "products p JOIN categories c ON c.id = p.category_id
 impl Db {
     pub async fn categories(&self) -> Result<Vec<Category>> {
         let rows = self
-            .query(
-                "SELECT id, name, motif, blurb FROM categories ORDER BY id",
-                &[],
-            )
+            .query("SELECT id, name, motif, blurb FROM categories ORDER BY id", &[])
             .await?;
         Ok(rows.iter().map(category).collect())
     }
@@ -119,34 +116,20 @@ impl Db {
             return Ok(Vec::new());
         }
         let sql = format!("SELECT {COLUMNS} FROM {JOINED} WHERE p.id = ANY($1)");
-        Ok(self
-            .query(&sql, &[&ids])
-            .await?
-            .iter()
-            .map(product)
-            .collect())
+        Ok(self.query(&sql, &[&ids]).await?.iter().map(product).collect())
     }
 
     pub async fn product_ids(&self) -> Result<Vec<i64>> {
         let rows = self
-            .query(
-                "/* margay: primary */ SELECT id FROM products ORDER BY id",
-                &[],
-            )
+            .query("/* margay: primary */ SELECT id FROM products ORDER BY id", &[])
             .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     pub async fn featured(&self, sort: Sort, limit: i64) -> Result<Vec<Product>> {
         let order = sort.order_by();
-        let sql =
-            format!("SELECT {COLUMNS} FROM {JOINED} WHERE s.qty > 0 ORDER BY {order} LIMIT $1");
-        Ok(self
-            .query(&sql, &[&limit])
-            .await?
-            .iter()
-            .map(product)
-            .collect())
+        let sql = format!("SELECT {COLUMNS} FROM {JOINED} WHERE s.qty > 0 ORDER BY {order} LIMIT $1");
+        Ok(self.query(&sql, &[&limit]).await?.iter().map(product).collect())
     }
 
     pub async fn in_category(
@@ -184,9 +167,8 @@ impl Db {
             .get::<_, Whole>(0)
             .0;
         let order = sort.order_by();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {JOINED} WHERE {condition} ORDER BY {order} LIMIT $4 OFFSET $5"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM {JOINED} WHERE {condition} ORDER BY {order} LIMIT $4 OFFSET $5");
         let rows = self
             .query(&sql, &[words[0], words[1], words[2], &limit, &offset])
             .await?;
@@ -205,9 +187,7 @@ fn like_patterns(text: &str) -> [String; 3] {
 }
 
 fn escaped(word: &str) -> String {
-    word.replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_")
+    word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
 fn category(row: &Row) -> Category {
@@ -243,10 +223,7 @@ mod tests {
     #[test]
     fn search_words_become_patterns_and_wildcards_are_taken_literally() {
         assert_eq!(like_patterns(" Oak  LAMP "), ["%oak%", "%lamp%", "%%"]);
-        assert_eq!(
-            like_patterns("100% a_b c d"),
-            ["%100\\%%", "%a\\_b%", "%c d%"]
-        );
+        assert_eq!(like_patterns("100% a_b c d"), ["%100\\%%", "%a\\_b%", "%c d%"]);
     }
 
     #[test]

@@ -39,10 +39,7 @@ impl Db {
 
         // Taking the cart's rows first makes a second checkout of the same cart wait, and find it empty.
         let sql = "DELETE FROM cart_items WHERE user_id = $1 RETURNING product_id, qty";
-        let statement = txn
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = txn.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         let rows = txn
             .query(&statement, &[&user_id])
             .await
@@ -63,10 +60,7 @@ impl Db {
 
         let ids: Vec<i64> = cart.iter().map(|line| line.product_id).collect();
         let sql = "SELECT id, name, price_cents FROM products WHERE id = ANY($1)";
-        let statement = txn
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = txn.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         let products = txn
             .query(&statement, &[&ids])
             .await
@@ -86,10 +80,7 @@ impl Db {
         }
 
         let sql = "UPDATE stock SET qty = qty - $2 WHERE product_id = $1 AND qty >= $2";
-        let statement = txn
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = txn.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         for line in &lines {
             let taken = txn
                 .execute(&statement, &[&line.product_id, &line.qty])
@@ -97,9 +88,7 @@ impl Db {
                 .map_err(|error| failed(&error))?;
             if taken == 0 {
                 txn.rollback().await.map_err(|error| failed(&error))?;
-                let Line {
-                    product_id, name, ..
-                } = line.clone();
+                let Line { product_id, name, .. } = line.clone();
                 return Ok(Checkout::OutOfStock { product_id, name });
             }
         }
@@ -109,21 +98,14 @@ impl Db {
         let total = total_cents(&lines);
         let sql = "INSERT INTO orders (user_id, id, placed_at, status, total_cents, ship_to)
             VALUES ($1, $2, $3, $4, $5, $6)";
-        let statement = txn
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
-        let order: [&(dyn ToSql + Sync); 6] =
-            [&user_id, &order_id, &now, &"paid", &total, &ship_to];
+        let statement = txn.prepare_cached(sql).await.map_err(|error| failed(&error))?;
+        let order: [&(dyn ToSql + Sync); 6] = [&user_id, &order_id, &now, &"paid", &total, &ship_to];
         txn.execute(&statement, &order)
             .await
             .map_err(|error| failed(&error))?;
 
         let sql = insert_items(lines.len());
-        let statement = txn
-            .prepare_cached(&sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = txn.prepare_cached(&sql).await.map_err(|error| failed(&error))?;
         let item_ids: Vec<i64> = lines.iter().map(|_| self.ids.next(now)).collect();
         let mut items: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(lines.len() * ITEM_COLUMNS);
         for (line, id) in lines.iter().zip(&item_ids) {
@@ -136,13 +118,9 @@ impl Db {
 
         let sql = "INSERT INTO payments (user_id, id, order_id, amount_cents, method, paid_at)
             VALUES ($1, $2, $3, $4, $5, $6)";
-        let statement = txn
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = txn.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         let payment_id = self.ids.next(now);
-        let payment: [&(dyn ToSql + Sync); 6] =
-            [&user_id, &payment_id, &order_id, &total, &method, &now];
+        let payment: [&(dyn ToSql + Sync); 6] = [&user_id, &payment_id, &order_id, &total, &method, &now];
         txn.execute(&statement, &payment)
             .await
             .map_err(|error| failed(&error))?;
@@ -168,10 +146,7 @@ fn insert_items(count: usize) -> String {
         })
         .collect();
     let columns = "user_id, id, order_id, product_id, product_name, qty, price_cents";
-    format!(
-        "INSERT INTO order_items ({columns}) VALUES {}",
-        rows.join(", ")
-    )
+    format!("INSERT INTO order_items ({columns}) VALUES {}", rows.join(", "))
 }
 
 #[cfg(test)]
@@ -187,10 +162,7 @@ mod tests {
             price_cents,
         };
         assert_eq!(total_cents(&[]), 0);
-        assert_eq!(
-            total_cents(&[line(2, 1_999), line(1, 1), line(3, 100)]),
-            4_299
-        );
+        assert_eq!(total_cents(&[line(2, 1_999), line(1, 1), line(3, 100)]), 4_299);
         // Beyond 32 bits, as a total in cents may well be.
         assert_eq!(total_cents(&[line(1_000, 9_999_999)]), 9_999_999_000);
     }

@@ -24,17 +24,11 @@ impl Grid {
         for message in messages {
             match message {
                 SimpleQueryMessage::RowDescription(columns) => {
-                    grid.columns = columns
-                        .iter()
-                        .map(|column| column.name().to_owned())
-                        .collect();
+                    grid.columns = columns.iter().map(|column| column.name().to_owned()).collect();
                 }
                 SimpleQueryMessage::Row(row) => {
-                    grid.rows.push(
-                        (0..row.len())
-                            .map(|at| row.get(at).map(str::to_owned))
-                            .collect(),
-                    );
+                    grid.rows
+                        .push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
                 }
                 _ => {}
             }
@@ -144,9 +138,7 @@ impl Db {
     /// How many rows a table has, all its shards together.
     pub async fn count(&self, table: &str) -> Result<i64> {
         let grid = self
-            .grid(&format!(
-                "/* margay: primary */ SELECT count(*) FROM {table}"
-            ))
+            .grid(&format!("/* margay: primary */ SELECT count(*) FROM {table}"))
             .await?;
         whole(&grid, table)
     }
@@ -193,10 +185,7 @@ impl Console {
     pub async fn shards(&self) -> Result<Vec<Shard>> {
         let grid = self.show("SHARDS").await?;
         Ok((0..grid.len())
-            .filter(|&row| {
-                grid.get(row, "database")
-                    .is_none_or(|name| name == self.database)
-            })
+            .filter(|&row| grid.get(row, "database").is_none_or(|name| name == self.database))
             .map(|row| Shard {
                 // A schema before the name says nothing here: the shop's tables are all in one.
                 table: grid

@@ -70,9 +70,8 @@ fn since_epoch_ms(at: Timestamp) -> u64 {
 
 fn compose(state: u64, worker: u64) -> i64 {
     let milliseconds = state >> SEQUENCE_BITS;
-    let id = (milliseconds << (WORKER_BITS + SEQUENCE_BITS))
-        | (worker << SEQUENCE_BITS)
-        | (state & SEQUENCE_MASK);
+    let id =
+        (milliseconds << (WORKER_BITS + SEQUENCE_BITS)) | (worker << SEQUENCE_BITS) | (state & SEQUENCE_MASK);
     // The top bit stays clear until 2089; a bigint is signed.
     (id & (u64::MAX >> 1)) as i64
 }

@@ -14,9 +14,7 @@ mod whole;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
@@ -43,9 +41,7 @@ impl Db {
         let mut config: Config = url
             .parse()
             .map_err(|error| anyhow!("the database URL can't be read: {}", explain(&error)))?;
-        config
-            .application_name("shop")
-            .connect_timeout(CONNECT_TIMEOUT);
+        config.application_name("shop").connect_timeout(CONNECT_TIMEOUT);
         let manager = Manager::from_config(
             config.clone(),
             NoTls,
@@ -88,11 +84,7 @@ impl Db {
             None => "localhost".into(),
         };
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let name = self
-            .config
-            .get_dbname()
-            .or(self.config.get_user())
-            .unwrap_or("?");
+        let name = self.config.get_dbname().or(self.config.get_user()).unwrap_or("?");
         format!("{host}:{port}/{name}")
     }
 
@@ -110,10 +102,7 @@ impl Db {
 
     pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         client
             .query(&statement, params)
             .await
@@ -133,10 +122,7 @@ impl Db {
     /// Carries out a write and answers with the count of rows it touched.
     pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| failed(&error))?;
+        let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         client
             .execute(&statement, params)
             .await

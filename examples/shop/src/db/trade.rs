@@ -63,18 +63,15 @@ impl Db {
         let Some(found) = self.query_opt(&sql, &[&user_id, &id]).await? else {
             return Ok(None);
         };
-        let sql = format!(
-            "/* margay: primary */ {ITEMS} WHERE user_id = $1 AND order_id = $2 ORDER BY id"
-        );
+        let sql = format!("/* margay: primary */ {ITEMS} WHERE user_id = $1 AND order_id = $2 ORDER BY id");
         let rows = self.query(&sql, &[&user_id, &id]).await?;
         Ok(Some((order(&found), rows.iter().map(item).collect())))
     }
 
     /// The items of all of a user's orders from the first id to the last.
     pub async fn items_between(&self, user_id: i64, first: i64, last: i64) -> Result<Vec<Item>> {
-        let sql = format!(
-            "{ITEMS} WHERE user_id = $1 AND order_id >= $2 AND order_id <= $3 ORDER BY order_id, id"
-        );
+        let sql =
+            format!("{ITEMS} WHERE user_id = $1 AND order_id >= $2 AND order_id <= $3 ORDER BY order_id, id");
         Ok(self
             .query(&sql, &[&user_id, &first, &last])
             .await?

@@ -64,8 +64,7 @@ impl Db {
     }
 
     pub async fn users(&self, limit: i64, offset: i64) -> Result<Vec<User>> {
-        let sql =
-            "SELECT id, name, email, city, joined_at FROM users ORDER BY id LIMIT $1 OFFSET $2";
+        let sql = "SELECT id, name, email, city, joined_at FROM users ORDER BY id LIMIT $1 OFFSET $2";
         Ok(self
             .query(sql, &[&limit, &offset])
             .await?
@@ -76,10 +75,7 @@ impl Db {
 
     pub async fn user_ids(&self) -> Result<Vec<i64>> {
         let rows = self
-            .query(
-                "/* margay: primary */ SELECT id FROM users ORDER BY id",
-                &[],
-            )
+            .query("/* margay: primary */ SELECT id FROM users ORDER BY id", &[])
             .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
@@ -136,8 +132,7 @@ impl Db {
 
     /// Puts more of a product into the cart.
     pub async fn add_to_cart(&self, user_id: i64, product_id: i64, qty: i32) -> Result<()> {
-        let sql =
-            "INSERT INTO cart_items (user_id, product_id, qty, added_at) VALUES ($1, $2, $3, $4)
+        let sql = "INSERT INTO cart_items (user_id, product_id, qty, added_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT (user_id, product_id) DO UPDATE SET qty = cart_items.qty + excluded.qty";
         self.execute(sql, &[&user_id, &product_id, &qty, &Timestamp::now()])
             .await
@@ -151,9 +146,7 @@ impl Db {
             return self.execute(sql, &[&user_id, &product_id]).await.map(drop);
         }
         let sql = "UPDATE cart_items SET qty = $3 WHERE user_id = $1 AND product_id = $2";
-        self.execute(sql, &[&user_id, &product_id, &qty])
-            .await
-            .map(drop)
+        self.execute(sql, &[&user_id, &product_id, &qty]).await.map(drop)
     }
 }
 

@@ -9,8 +9,7 @@ use super::{Db, Whole};
 
 impl Db {
     pub async fn record_view(&self, user_id: Option<i64>, product_id: i64) -> Result<()> {
-        let sql =
-            "INSERT INTO page_views (viewed_at, id, user_id, product_id) VALUES ($1, $2, $3, $4)";
+        let sql = "INSERT INTO page_views (viewed_at, id, user_id, product_id) VALUES ($1, $2, $3, $4)";
         let now = Timestamp::now();
         self.execute(sql, &[&now, &self.ids.next(now), &user_id, &product_id])
             .await
@@ -49,10 +48,7 @@ impl Db {
 pub fn month_of(at: Timestamp) -> Result<(Timestamp, Timestamp)> {
     let date: Date = at.to_zoned(TimeZone::UTC).date().first_of_month();
     let first = date.to_zoned(TimeZone::UTC)?.timestamp();
-    let next = date
-        .checked_add(1.month())?
-        .to_zoned(TimeZone::UTC)?
-        .timestamp();
+    let next = date.checked_add(1.month())?.to_zoned(TimeZone::UTC)?.timestamp();
     Ok((first, next.checked_sub(1.microsecond())?))
 }
 

@@ -70,10 +70,7 @@ mod tests {
     #[test]
     fn whole_numerics_are_read_exactly() {
         assert_eq!(numeric(&encoded(&[0, 0, 0, 0])).expect("zero"), 0);
-        assert_eq!(
-            numeric(&encoded(&[1, 0, 0x4000, 0, 42])).expect("small"),
-            -42
-        );
+        assert_eq!(numeric(&encoded(&[1, 0, 0x4000, 0, 42])).expect("small"), -42);
         // 12,0000 keeps only its first digit on the wire: trailing zeros are implied by the weight.
         assert_eq!(
             numeric(&encoded(&[1, 1, 0, 0, 12])).expect("implied zeros"),

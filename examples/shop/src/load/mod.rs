@@ -44,8 +44,7 @@ struct Tally {
 
 impl Tally {
     fn new() -> Tally {
-        let empty =
-            || Histogram::new_with_max(LONGEST_US, 2).expect("the constants are a valid range");
+        let empty = || Histogram::new_with_max(LONGEST_US, 2).expect("the constants are a valid range");
         Tally {
             latencies: Step::ALL.iter().map(|_| empty()).collect(),
             errors: BTreeMap::new(),
@@ -230,8 +229,7 @@ fn print(tally: &Tally, counters: &Counters, elapsed: Duration, options: Options
         "  {:<14} {:>8} {:>9} {:>9} {:>9} {:>9}  ms",
         "step", "count", "p50", "p95", "p99", "max"
     );
-    let mut all =
-        Histogram::<u64>::new_with_max(LONGEST_US, 2).expect("the constants are a valid range");
+    let mut all = Histogram::<u64>::new_with_max(LONGEST_US, 2).expect("the constants are a valid range");
     for (step, latencies) in Step::ALL.iter().zip(&tally.latencies) {
         all.add(latencies).expect("both have the same range");
         print_row(step.name(), latencies);

@@ -142,8 +142,7 @@ impl<'a> Visitor<'a> {
             }
             Step::Category => {
                 let sort = Sort::ALL[self.rng.random_range(0..Sort::ALL.len())];
-                db.in_category(self.rng.random_range(1..=20), sort, 24, 0)
-                    .await?;
+                db.in_category(self.rng.random_range(1..=20), sort, 24, 0).await?;
             }
             Step::Search => {
                 let word = WORDS[self.rng.random_range(0..WORDS.len())];

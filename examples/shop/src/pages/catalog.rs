@@ -54,9 +54,7 @@ pub async fn category(
     Query(query): Query<ListQuery>,
 ) -> Page {
     let Some(category) = shop.db.category(id).await? else {
-        return Ok(looking
-            .not_found("There is no such category.")
-            .into_response());
+        return Ok(looking.not_found("There is no such category.").into_response());
     };
     let (sort, page) = (Sort::from_word(&query.sort), query.page());
     let (total, products) = shop
@@ -79,11 +77,7 @@ pub async fn category(
     Ok(looking.page(&category.name, body).into_response())
 }
 
-pub async fn search(
-    State(shop): AppState,
-    looking: Looking,
-    Query(query): Query<ListQuery>,
-) -> Page {
+pub async fn search(State(shop): AppState, looking: Looking, Query(query): Query<ListQuery>) -> Page {
     let text: String = query
         .q
         .trim()
@@ -96,13 +90,7 @@ pub async fn search(
         .db
         .search(&text, sort, PER_PAGE, (page - 1) * PER_PAGE)
         .await?;
-    let href = |page: i64| {
-        format!(
-            "/search?q={}&sort={}&page={page}",
-            encoded(&text),
-            sort.word()
-        )
-    };
+    let href = |page: i64| format!("/search?q={}&sort={}&page={page}", encoded(&text), sort.word());
     let title = if text.is_empty() {
         "All products".to_owned()
     } else {
@@ -126,9 +114,7 @@ pub async fn search(
 
 pub async fn product(State(shop): AppState, looking: Looking, Path(id): Path<i64>) -> Page {
     let Some(product) = shop.db.product(id).await? else {
-        return Ok(looking
-            .not_found("There is no such product.")
-            .into_response());
+        return Ok(looking.not_found("There is no such product.").into_response());
     };
     shop.db
         .record_view(looking.0.as_ref().map(|visitor| visitor.id), id)

@@ -71,16 +71,10 @@ pub async fn form(State(shop): AppState, signed_in: SignedIn) -> Page {
     Ok(signed_in.page("Checkout", body).into_response())
 }
 
-pub async fn place(
-    State(shop): AppState,
-    signed_in: SignedIn,
-    Form(form): Form<OrderForm>,
-) -> Page {
+pub async fn place(State(shop): AppState, signed_in: SignedIn, Form(form): Form<OrderForm>) -> Page {
     let user = signed_in.0.id;
     let addresses = shop.db.addresses(user).await?;
-    let address = addresses
-        .iter()
-        .find(|address| address.id == form.address_id);
+    let address = addresses.iter().find(|address| address.id == form.address_id);
     let method = METHODS
         .iter()
         .map(|(method, _)| *method)

@@ -62,7 +62,5 @@ pub async fn home(State(shop): AppState, looking: Looking) -> Page {
             (grid(&best))
         }
     };
-    Ok(looking
-        .page(&format!("Welcome to {NAME}"), body)
-        .into_response())
+    Ok(looking.page(&format!("Welcome to {NAME}"), body).into_response())
 }

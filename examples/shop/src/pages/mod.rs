@@ -41,11 +41,7 @@ pub struct Shop {
 type AppState = State<Arc<Shop>>;
 
 /// Serves until `stop` is done.
-pub async fn serve(
-    listener: TcpListener,
-    db: Arc<Db>,
-    stop: impl Future<Output = ()>,
-) -> Result<()> {
+pub async fn serve(listener: TcpListener, db: Arc<Db>, stop: impl Future<Output = ()>) -> Result<()> {
     let shop = Arc::new(Shop {
         db,
         operator: operator::Memory::default(),
@@ -131,13 +127,9 @@ impl FromRequestParts<Arc<Shop>> for Looking {
 }
 
 fn user_in_cookie(header: &str) -> Option<i64> {
-    header.split(';').find_map(|pair| {
-        pair.trim()
-            .strip_prefix(COOKIE)?
-            .strip_prefix('=')?
-            .parse()
-            .ok()
-    })
+    header
+        .split(';')
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('=')?.parse().ok())
 }
 
 /// Someone who is signed in; others are sent to sign in first.

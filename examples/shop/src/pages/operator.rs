@@ -96,10 +96,7 @@ async fn behind_margay(shop: &Shop, console: &Console) -> Result<Markup> {
     let recent = console.show("RECENT").await;
     let counts = counts(shop, &shards).await;
     let names = node_names(&shards);
-    let split = shards
-        .iter()
-        .filter(|shard| shard.number().is_some())
-        .count();
+    let split = shards.iter().filter(|shard| shard.number().is_some()).count();
     Ok(html! {
         div.op-head {
             h1 { "Operator" }
@@ -208,13 +205,7 @@ fn matrix(shards: &[Shard], counts: &Counts) -> Markup {
     }
 }
 
-fn cell(
-    of_table: &[&Shard],
-    node: &str,
-    all: i64,
-    counts: &Counts,
-    tint: Option<String>,
-) -> Markup {
+fn cell(of_table: &[&Shard], node: &str, all: i64, counts: &Counts, tint: Option<String>) -> Markup {
     let here: Vec<&&Shard> = of_table.iter().filter(|shard| shard.node == node).collect();
     if here.is_empty() {
         return html! { td.number.none { "·" } };
@@ -241,11 +232,7 @@ fn strips(shards: &[Shard], counts: &Counts) -> Markup {
     let names = node_names(shards);
     let mut tables: Vec<&str> = Vec::new();
     for shard in shards.iter().filter(|shard| shard.number().is_some()) {
-        let many = shards
-            .iter()
-            .filter(|other| other.table == shard.table)
-            .count()
-            > 1;
+        let many = shards.iter().filter(|other| other.table == shard.table).count() > 1;
         if many && !tables.contains(&shard.table.as_str()) {
             tables.push(&shard.table);
         }
@@ -296,15 +283,9 @@ fn servers(grid: &Grid) -> Markup {
 }
 
 fn server(grid: &Grid, row: usize) -> Markup {
-    let up = !matches!(
-        grid.get(row, "up"),
-        Some("f" | "false" | "no" | "down" | "0")
-    );
+    let up = !matches!(grid.get(row, "up"), Some("f" | "false" | "no" | "down" | "0"));
     let role = grid.get(row, "role").unwrap_or("server");
-    let number = |column| {
-        grid.get(row, column)
-            .and_then(|text| text.parse::<i64>().ok())
-    };
+    let number = |column| grid.get(row, column).and_then(|text| text.parse::<i64>().ok());
     html! {
         div.server {
             span.pulse.down[!up] title=(if up { "up" } else { "down" }) {}
@@ -322,8 +303,7 @@ fn server(grid: &Grid, row: usize) -> Markup {
 /// This page's own counting would drown the queries worth seeing.
 fn is_own(sql: &str) -> bool {
     let sql = sql.trim_start();
-    (sql.starts_with("/* margay: shard=") && sql.contains("count(*)"))
-        || sql.starts_with("SET TIME ZONE")
+    (sql.starts_with("/* margay: shard=") && sql.contains("count(*)")) || sql.starts_with("SET TIME ZONE")
 }
 
 fn queries(grid: &Grid) -> Markup {

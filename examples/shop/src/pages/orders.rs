@@ -26,11 +26,7 @@ fn status(order: &Order) -> Markup {
     html! { span class={ "status status-" (order.status) } { (order.status) } }
 }
 
-pub async fn history(
-    State(shop): AppState,
-    signed_in: SignedIn,
-    Query(query): Query<HistoryQuery>,
-) -> Page {
+pub async fn history(State(shop): AppState, signed_in: SignedIn, Query(query): Query<HistoryQuery>) -> Page {
     let user = signed_in.0.id;
     let (total, cents) = shop.db.order_sum(user).await?;
     if total == 0 {
@@ -43,10 +39,7 @@ pub async fn history(
         return Ok(signed_in.page("Orders", body).into_response());
     }
     let page = query.page.unwrap_or(1).clamp(1, pages(total, PER_PAGE));
-    let orders = shop
-        .db
-        .orders(user, PER_PAGE, (page - 1) * PER_PAGE)
-        .await?;
+    let orders = shop.db.orders(user, PER_PAGE, (page - 1) * PER_PAGE).await?;
     let items = match (orders.first(), orders.last()) {
         (Some(newest), Some(oldest)) => shop.db.items_between(user, oldest.id, newest.id).await?,
         _ => Vec::new(),

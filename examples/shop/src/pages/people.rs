@@ -50,11 +50,7 @@ fn local(next: Option<&str>) -> &str {
     next.filter(is_plain).unwrap_or("/")
 }
 
-pub async fn choose(
-    State(shop): AppState,
-    looking: Looking,
-    Query(query): Query<ChooseQuery>,
-) -> Page {
+pub async fn choose(State(shop): AppState, looking: Looking, Query(query): Query<ChooseQuery>) -> Page {
     let page = query.page.unwrap_or(1).clamp(1, LAST_PAGE);
     let next = local(query.next.as_deref());
     // One more than shown tells whether there is a next page, without counting.
@@ -148,11 +144,7 @@ pub async fn profile(State(shop): AppState, signed_in: SignedIn) -> Page {
     Ok(signed_in.page("Profile", body).into_response())
 }
 
-pub async fn add_address(
-    State(shop): AppState,
-    signed_in: SignedIn,
-    Form(form): Form<AddressForm>,
-) -> Page {
+pub async fn add_address(State(shop): AppState, signed_in: SignedIn, Form(form): Form<AddressForm>) -> Page {
     let tidy = |text: &str| {
         text.trim()
             .chars()

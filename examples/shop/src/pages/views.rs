@@ -94,17 +94,10 @@ fn chart(months: &[(Timestamp, i64)]) -> Markup {
     const LEFT: f64 = 52.0;
     const BOTTOM: f64 = 30.0;
     const TOP: f64 = 22.0;
-    let most = months
-        .iter()
-        .map(|(_, views)| *views)
-        .max()
-        .unwrap_or(0)
-        .max(1);
+    let most = months.iter().map(|(_, views)| *views).max().unwrap_or(0).max(1);
     let step = step(most);
     let lines = (most + step - 1) / step;
-    let y = |views: i64| {
-        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * views as f64 / (lines * step) as f64
-    };
+    let y = |views: i64| HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * views as f64 / (lines * step) as f64;
     let slot = (WIDTH - LEFT) / months.len().max(1) as f64;
     let width = (slot * 0.56).min(56.0);
     let mut svg = String::new();
@@ -127,11 +120,7 @@ fn chart(months: &[(Timestamp, i64)]) -> Markup {
         let round = 5.0_f64.min(foot - top);
         let name = month(*first);
         let short = name.split(' ').next().unwrap_or_default().to_owned();
-        let last = if at + 1 == months.len() {
-            " bar-now"
-        } else {
-            ""
-        };
+        let last = if at + 1 == months.len() { " bar-now" } else { "" };
         svg.push_str(&format!(
             r#"<g><title>{name}: {all}</title><path class="bar-column{last}" d="M{left:.1} {foot:.1}V{from:.1}q0-{round} {round}-{round}H{to:.1}q{round} 0 {round} {round}V{foot:.1}z"/><text class="value" x="{middle:.1}" y="{over:.1}" text-anchor="middle">{all}</text><text class="tick" x="{middle:.1}" y="{under:.1}" text-anchor="middle">{short}</text></g>"#,
             all = count(*views),
@@ -162,10 +151,6 @@ mod tests {
     #[test]
     fn a_chart_of_nothing_and_of_an_empty_month_is_drawn() {
         assert!(chart(&[]).into_string().contains("<svg"));
-        assert!(
-            chart(&[(Timestamp::UNIX_EPOCH, 0)])
-                .into_string()
-                .contains("Jan")
-        );
+        assert!(chart(&[(Timestamp::UNIX_EPOCH, 0)]).into_string().contains("Jan"));
     }
 }

@@ -34,9 +34,7 @@ pub async fn run(db: &Db, options: Options) -> Result<()> {
             .await
             .context("the old tables can't be dropped")?;
     }
-    schema::create(db)
-        .await
-        .context("the tables can't be created")?;
+    schema::create(db).await.context("the tables can't be created")?;
     if db.count("users").await? > 0 {
         // Page views come last: without them an earlier run was cut short.
         if db.count("page_views").await? == 0 {
@@ -45,11 +43,7 @@ pub async fn run(db: &Db, options: Options) -> Result<()> {
         println!("the shop is already filled; `shop seed --fresh` starts over");
         return Ok(());
     }
-    fill(
-        db,
-        plan::plan(options.scale, options.seed, Timestamp::now()),
-    )
-    .await
+    fill(db, plan::plan(options.scale, options.seed, Timestamp::now())).await
 }
 
 async fn fill(db: &Db, plan: plan::Plan) -> Result<()> {
@@ -96,13 +90,7 @@ async fn fill(db: &Db, plan: plan::Plan) -> Result<()> {
         .into_iter()
         .map(|u| row![u.id, u.name, u.email, u.city, u.joined_at])
         .collect();
-    insert(
-        db,
-        "users",
-        &["id", "name", "email", "city", "joined_at"],
-        rows,
-    )
-    .await?;
+    insert(db, "users", &["id", "name", "email", "city", "joined_at"], rows).await?;
     let rows = plan.addresses.into_iter();
     let rows = rows
         .map(|a| row![a.id, a.user_id, a.label, a.recipient, a.street, a.city])
@@ -150,14 +138,7 @@ async fn fill(db: &Db, plan: plan::Plan) -> Result<()> {
     insert(
         db,
         "orders",
-        &[
-            "user_id",
-            "id",
-            "placed_at",
-            "status",
-            "total_cents",
-            "ship_to",
-        ],
+        &["user_id", "id", "placed_at", "status", "total_cents", "ship_to"],
         orders,
     )
     .await?;
@@ -171,14 +152,7 @@ async fn fill(db: &Db, plan: plan::Plan) -> Result<()> {
         "price_cents",
     ];
     insert(db, "order_items", &columns, items).await?;
-    let columns = [
-        "user_id",
-        "id",
-        "order_id",
-        "amount_cents",
-        "method",
-        "paid_at",
-    ];
+    let columns = ["user_id", "id", "order_id", "amount_cents", "method", "paid_at"];
     insert(db, "payments", &columns, payments).await?;
 
     let rows = plan
@@ -201,10 +175,7 @@ async fn insert(db: &Db, table: &str, columns: &[&str], rows: Vec<Vec<Cell>>) ->
     let mut written = 0;
     for batch in rows.chunks(BATCH) {
         let sql = statement(table, columns, batch.len());
-        let prepared = client
-            .prepare_cached(&sql)
-            .await
-            .map_err(|error| failed(&error));
+        let prepared = client.prepare_cached(&sql).await.map_err(|error| failed(&error));
         let prepared = prepared.with_context(|| format!("INSERT INTO {table}"))?;
         let cells: Vec<&(dyn ToSql + Sync)> = batch
             .iter()

@@ -195,27 +195,25 @@ pub const KINDS: [Kind; 20] = [
 ];
 
 pub const STYLES: [&str; 48] = [
-    "Fjord", "Willow", "Ember", "Juniper", "Harbour", "Meadow", "Sable", "Solstice", "Pebble",
-    "Larch", "Nimbus", "Saffron", "Orchard", "Tundra", "Marlow", "Cinder", "Hazel", "Lagoon",
-    "Alder", "Dune", "Aurora", "Bramble", "Copse", "Drift", "Elm", "Fable", "Gale", "Heron",
-    "Indigo", "Kestrel", "Linden", "Moss", "Nocturne", "Osprey", "Prairie", "Quill", "Rowan",
-    "Sparrow", "Thistle", "Umber", "Vesper", "Wren", "Yarrow", "Zephyr", "Canyon", "Delta",
-    "Lichen", "Monsoon",
+    "Fjord", "Willow", "Ember", "Juniper", "Harbour", "Meadow", "Sable", "Solstice", "Pebble", "Larch",
+    "Nimbus", "Saffron", "Orchard", "Tundra", "Marlow", "Cinder", "Hazel", "Lagoon", "Alder", "Dune",
+    "Aurora", "Bramble", "Copse", "Drift", "Elm", "Fable", "Gale", "Heron", "Indigo", "Kestrel", "Linden",
+    "Moss", "Nocturne", "Osprey", "Prairie", "Quill", "Rowan", "Sparrow", "Thistle", "Umber", "Vesper",
+    "Wren", "Yarrow", "Zephyr", "Canyon", "Delta", "Lichen", "Monsoon",
 ];
 
 pub const GIVEN: [&str; 40] = [
-    "Ada", "Bao", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ines", "Jonas", "Kaya",
-    "Lin", "Mateo", "Nadia", "Oskar", "Priya", "Quentin", "Rosa", "Samir", "Tove", "Uma", "Viktor",
-    "Wei", "Ximena", "Yusuf", "Zofia", "Amara", "Björn", "Carmen", "Dalia", "Emil", "Fatou",
-    "Goran", "Hugo", "Isla", "Jun", "Kofi", "Leila", "Mina", "Noor",
+    "Ada", "Bao", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ines", "Jonas", "Kaya", "Lin",
+    "Mateo", "Nadia", "Oskar", "Priya", "Quentin", "Rosa", "Samir", "Tove", "Uma", "Viktor", "Wei", "Ximena",
+    "Yusuf", "Zofia", "Amara", "Björn", "Carmen", "Dalia", "Emil", "Fatou", "Goran", "Hugo", "Isla", "Jun",
+    "Kofi", "Leila", "Mina", "Noor",
 ];
 
 pub const FAMILY: [&str; 40] = [
-    "Abe", "Berg", "Castillo", "Dubois", "Eriksen", "Fontaine", "Gupta", "Haddad", "Ivanova",
-    "Jansen", "Kowalski", "Larsen", "Moreau", "Nakamura", "Okafor", "Petrov", "Quiroga", "Rossi",
-    "Schmidt", "Tanaka", "Ueda", "Vargas", "Weber", "Xu", "Yilmaz", "Zhang", "Almeida", "Bianchi",
-    "Chen", "Diallo", "Esposito", "Fischer", "García", "Hoang", "Ito", "Kim", "Lopez", "Mbeki",
-    "Novak", "Osman",
+    "Abe", "Berg", "Castillo", "Dubois", "Eriksen", "Fontaine", "Gupta", "Haddad", "Ivanova", "Jansen",
+    "Kowalski", "Larsen", "Moreau", "Nakamura", "Okafor", "Petrov", "Quiroga", "Rossi", "Schmidt", "Tanaka",
+    "Ueda", "Vargas", "Weber", "Xu", "Yilmaz", "Zhang", "Almeida", "Bianchi", "Chen", "Diallo", "Esposito",
+    "Fischer", "García", "Hoang", "Ito", "Kim", "Lopez", "Mbeki", "Novak", "Osman",
 ];
 
 pub const STREETS: [&str; 16] = [

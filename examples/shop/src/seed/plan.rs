@@ -95,14 +95,7 @@ pub fn plan(scale: usize, seed: u64, now: Timestamp) -> Plan {
         now,
     );
     stock(&mut products, &orders, &mut rng);
-    let views = views(
-        VIEWS * scale,
-        users.len(),
-        &favourites,
-        &mut rng,
-        &mut ids,
-        now,
-    );
+    let views = views(VIEWS * scale, users.len(), &favourites, &mut rng, &mut ids, now);
     Plan {
         products,
         users,
@@ -256,10 +249,7 @@ fn orders(
                 1..=4 => "shipped",
                 _ => "delivered",
             },
-            ship_to: format!(
-                "{}, {}, {}",
-                address.recipient, address.street, address.city
-            ),
+            ship_to: format!("{}, {}, {}", address.recipient, address.street, address.city),
             method: pick(&METHODS, rng),
             payment_id: ids.next(placed_at),
             lines,
@@ -298,14 +288,11 @@ fn views(
     let mut views: Vec<View> = (0..count)
         .map(|_| {
             let since_us = (rng.random::<f64>().powf(0.75) * span_us as f64) as i64;
-            let viewed_at =
-                Timestamp::from_microsecond(from.as_microsecond() + since_us).unwrap_or(now);
+            let viewed_at = Timestamp::from_microsecond(from.as_microsecond() + since_us).unwrap_or(now);
             View {
                 viewed_at,
                 id: ids.next(viewed_at),
-                user_id: rng
-                    .random_bool(0.7)
-                    .then(|| rng.random_range(1..=users as i64)),
+                user_id: rng.random_bool(0.7).then(|| rng.random_range(1..=users as i64)),
                 product_id: popular(favourites, rng) as i64 + 1,
             }
         })

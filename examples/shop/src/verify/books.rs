@@ -36,10 +36,7 @@ pub async fn check(db: &Db) -> Result<Vec<Check>> {
         books.orders_have_users(),
     ];
     let asked = [
-        (
-            "sold quantities by GROUP BY",
-            sold_by_product(db, &books).await,
-        ),
+        ("sold quantities by GROUP BY", sold_by_product(db, &books).await),
         ("order and payment sums in SQL", sums(db, &books).await),
         ("orders joined with items in SQL", joined(db, &books).await),
         ("page views by month", views(db).await),
@@ -68,12 +65,9 @@ async fn read(db: &Db) -> Result<Books> {
     let sql = "/* margay: primary */ SELECT user_id, order_id, product_id, qty, price_cents FROM order_items";
     for row in db.query(sql, &[]).await? {
         let qty: i32 = row.get(3);
-        books.items.push((
-            (row.get(0), row.get(1)),
-            row.get(2),
-            i64::from(qty),
-            row.get(4),
-        ));
+        books
+            .items
+            .push(((row.get(0), row.get(1)), row.get(2), i64::from(qty), row.get(4)));
     }
     let sql = "/* margay: primary */ SELECT user_id, order_id, amount_cents FROM payments";
     for row in db.query(sql, &[]).await? {
@@ -120,12 +114,8 @@ impl Books {
                 wrong.push(format!("product {product}: {missing} missing, {sold} sold"));
             }
         }
-        let unknown = sold
-            .keys()
-            .filter(|product| !self.stock.contains_key(product));
-        wrong.extend(
-            unknown.map(|product| format!("product {product} was sold but has no stock row")),
-        );
+        let unknown = sold.keys().filter(|product| !self.stock.contains_key(product));
+        wrong.extend(unknown.map(|product| format!("product {product} was sold but has no stock row")));
         let pieces: i64 = sold.values().sum();
         let fine = format!("{pieces} pieces of {} products", self.stock.len());
         judged("stock sold equals stock missing", &wrong, fine)
@@ -139,11 +129,7 @@ impl Books {
             .map(|(product, (_, left))| format!("product {product}: {left} left"))
             .collect();
         let gone = self.stock.values().filter(|(_, left)| *left == 0).count();
-        judged(
-            "no stock below zero",
-            &wrong,
-            format!("{gone} products sold out"),
-        )
+        judged("no stock below zero", &wrong, format!("{gone} products sold out"))
     }
 
     pub fn one_payment_an_order(&self) -> Check {
@@ -227,8 +213,7 @@ impl Books {
 }
 
 async fn sold_by_product(db: &Db, books: &Books) -> Result<Check> {
-    let sql =
-        "/* margay: primary */ SELECT product_id, sum(qty) FROM order_items GROUP BY product_id";
+    let sql = "/* margay: primary */ SELECT product_id, sum(qty) FROM order_items GROUP BY product_id";
     let rows = db.query(sql, &[]).await?;
     let answered: HashMap<i64, i64> = rows
         .iter()
@@ -254,10 +239,7 @@ async fn sums(db: &Db, books: &Books) -> Result<Check> {
             row.get::<_, Option<Whole>>(1).map_or(0, |sum| sum.0),
         ));
     }
-    let read = (
-        books.orders.len() as i64,
-        books.orders.values().sum::<i64>(),
-    );
+    let read = (books.orders.len() as i64, books.orders.values().sum::<i64>());
     let holds = answers.iter().all(|answer| *answer == read);
     let detail = if holds {
         format!("{} rows, {} cents", read.0, read.1)
@@ -280,8 +262,7 @@ async fn joined(db: &Db, books: &Books) -> Result<Check> {
 }
 
 async fn views(db: &Db) -> Result<Check> {
-    let sql =
-        "/* margay: primary */ SELECT date_trunc('month', viewed_at), count(*) FROM page_views
+    let sql = "/* margay: primary */ SELECT date_trunc('month', viewed_at), count(*) FROM page_views
         GROUP BY date_trunc('month', viewed_at)";
     let rows = db.query(sql, &[]).await?;
     let by_month: i64 = rows.iter().map(|row| row.get::<_, Whole>(1).0).sum();

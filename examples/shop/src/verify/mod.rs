@@ -26,11 +26,7 @@ pub struct Check {
 
 impl Check {
     fn new(name: &str, holds: bool, detail: String) -> Check {
-        let outcome = if holds {
-            Outcome::Holds
-        } else {
-            Outcome::Broken
-        };
+        let outcome = if holds { Outcome::Holds } else { Outcome::Broken };
         Check {
             name: name.to_owned(),
             outcome,

@@ -43,10 +43,7 @@ pub async fn check(db: &Db) -> Vec<Check> {
     for table in KEYED_BY_USER {
         if let Some(shards) = split(table) {
             let name = format!("{table}: rows on their shards");
-            checks.push(Check::from_answer(
-                &name,
-                by_user(db, &name, table, shards).await,
-            ));
+            checks.push(Check::from_answer(&name, by_user(db, &name, table, shards).await));
         }
     }
     if let Some(shards) = split("page_views") {
@@ -54,10 +51,7 @@ pub async fn check(db: &Db) -> Vec<Check> {
         checks.push(Check::from_answer(name, by_time(db, name, shards).await));
     }
     if checks.is_empty() {
-        checks.push(Check::skipped(
-            name,
-            "no table is split under these rules".into(),
-        ));
+        checks.push(Check::skipped(name, "no table is split under these rules".into()));
     }
     checks
 }
@@ -102,8 +96,7 @@ impl Route {
 }
 
 fn words(list: &str) -> Vec<String> {
-    let between =
-        |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}' | '(' | ')');
+    let between = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}' | '(' | ')');
     list.split(between)
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
@@ -153,8 +146,7 @@ async fn by_user(db: &Db, name: &str, table: &str, shards: &[&Shard]) -> Result<
             if !routes.contains_key(key) {
                 // A key is a number out of the table itself: nothing in it needs quoting.
                 let key_number: i64 = key.parse().context("a user_id that is no number")?;
-                let sql =
-                    format!("EXPLAIN ROUTE SELECT * FROM {table} WHERE user_id = {key_number}");
+                let sql = format!("EXPLAIN ROUTE SELECT * FROM {table} WHERE user_id = {key_number}");
                 routes.insert(key.to_owned(), Route::from_grid(&db.grid(&sql).await?)?);
             }
             let route = &routes[key];
@@ -205,24 +197,10 @@ async fn by_time(db: &Db, name: &str, shards: &[&Shard]) -> Result<Check> {
         }
     }
     let all = db.count("page_views").await?;
-    Ok(judged(
-        name,
-        wrong,
-        rows,
-        all,
-        "first and last of each",
-        shards,
-    ))
+    Ok(judged(name, wrong, rows, all, "first and last of each", shards))
 }
 
-fn judged(
-    name: &str,
-    mut wrong: Vec<String>,
-    rows: i64,
-    all: i64,
-    keys: &str,
-    shards: &[&Shard],
-) -> Check {
+fn judged(name: &str, mut wrong: Vec<String>, rows: i64, all: i64, keys: &str, shards: &[&Shard]) -> Check {
     if rows != all {
         wrong.insert(0, format!("the shards hold {rows} rows, the table {all}"));
     }
