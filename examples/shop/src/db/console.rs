@@ -69,7 +69,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn number(&self) -> Option<u32> {
+    /// The number that a hint takes; periods before the first of a time-sharded table may count below zero.
+    pub fn number(&self) -> Option<i32> {
         self.name.parse().ok()
     }
 }

@@ -105,17 +105,18 @@ fn words(list: &str) -> Vec<String> {
 
 /// A plan may call a shard by its number (3), its physical table (orders_03) or the two joined (orders/3).
 fn names(word: &str, shard: &Shard) -> bool {
-    if word == shard.name || word == shard.physical {
+    let unqualified = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let word = unqualified(word);
+    if word == shard.name || word == unqualified(&shard.physical) {
         return true;
     }
-    let digits = word
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .next()
-        .unwrap_or_default();
-    match (digits.parse::<u32>(), shard.number()) {
-        (Ok(one), Some(other)) => one == other,
-        _ => false,
-    }
+    // Only a name without digits may stand before the number: 05 of page_views_2026_05 is a month.
+    let before = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &word[before.len()..];
+    !before.contains(|c: char| c.is_ascii_digit() || c == '-')
+        && number
+            .parse::<i32>()
+            .is_ok_and(|number| shard.number() == Some(number))
 }
 
 /// Reads one shard by its number, from its primary.
@@ -241,10 +242,23 @@ mod tests {
 
     #[test]
     fn a_route_fits_by_number_or_by_physical_name() {
-        for shards in ["3", "03", "orders_03", "[3]", "orders/3"] {
+        for shards in ["3", "03", "orders_03", "[3]", "orders/3", "public.orders_03"] {
             assert!(route(shards, "n_trade1").is(&shard()), "{shards}");
         }
         assert!(route("", "n_trade1").is(&shard()));
+    }
+
+    #[test]
+    fn the_month_in_a_physical_name_is_not_taken_for_a_shards_number() {
+        let june = Shard {
+            table: "page_views".into(),
+            name: "5".into(),
+            physical: "page_views_2026_06".into(),
+            ..shard()
+        };
+        assert!(route("page_views_2026_06", "n_trade1").is(&june));
+        assert!(route("5", "n_trade1").is(&june));
+        assert!(!route("page_views_2026_05", "n_trade1").is(&june));
     }
 
     #[test]
