@@ -163,6 +163,9 @@ pub struct SessionView {
     pub key_hint: Option<Box<str>>,
     /// The transaction (or session default) is READ ONLY.
     pub read_only: bool,
+    /// Microseconds since 2000-01-01 UTC when the view was made or refreshed: only for what DDL of time
+    /// shards creates ahead, never for answers. Not part of the fingerprint.
+    pub now_us: i64,
     /// Distinguishes views that may plan differently; computed by `SessionView::seal`.
     pub fingerprint: u64,
 }
