@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
-use crate::topology::placement::physical_name;
+use crate::topology::placement::{Scheme, physical_name};
 use crate::topology::{Layout, Sharding};
 
 use super::compile::{Compiled, InsertRoute, NamedTable, NowSplice, Route, ScatterSplices, Tables};
@@ -44,6 +44,7 @@ impl Binder<'_, '_> {
             changes_catalog: c.changes_catalog,
             pins: c.pins,
             outside_txn: c.outside_txn,
+            periods: Vec::new(),
         }
     }
 
@@ -318,7 +319,6 @@ impl Binder<'_, '_> {
         }
         let groups = self.insert_groups(insert, &next_ids)?;
         let fills = !insert.rows.added.is_empty() || insert.replaced.iter().any(|r| !r.is_empty()) || !insert.now.is_empty();
-        let several = groups.len() > 1;
         let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
         let mut parts = Vec::new();
         for ((node, shard), rows) in &groups {
@@ -342,8 +342,15 @@ impl Binder<'_, '_> {
             parts.push(part);
         }
         let merge = if everywhere { Merge::Same } else { Merge::Sum };
-        debug_assert!(several || parts.len() == 1);
-        Ok(self.plan(parts, merge))
+        let mut plan = self.plan(parts, merge);
+        if let Home::Sharded(sharding) = &insert.table.table.home
+            && let Scheme::Time(time) = &sharding.scheme
+            && time.create_outside
+        {
+            let name = &insert.table.table.name;
+            plan.periods = plan.parts.iter().flat_map(|p| &p.shards).map(|s| (name.clone(), *s)).collect();
+        }
+        Ok(plan)
     }
 
     /// Which rows go where. With separate tables the shard is part of where.

@@ -48,6 +48,9 @@ pub struct Plan {
     /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever set where
     /// one node serves the whole database.
     pub pins: bool,
+    /// Periods of time-sharded tables with `outside: create` that the statement writes to: they must
+    /// exist before it runs.
+    pub periods: Vec<(crate::model::TableName, ShardId)>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
     pub outside_txn: bool,
 }

@@ -1,0 +1,511 @@
+//! One framed connection to a PostgreSQL server. Forwards without decoding: what comes in is cut
+//! into frames or runs of frames that share the read buffer; what goes out is collected and
+//! written at once. Keeps track of what the protocol says of the connection (transaction status,
+//! answers owed, parameters), so that a pool knows whether it can be used again.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::cancel::CancelTarget;
+use super::login;
+use super::prepared::{Prepared, StatementName};
+use super::settings::Settings;
+use super::stream::{Peer, Stream};
+use super::track::{Track, peek};
+use crate::model::{Code, Fault};
+use crate::topology;
+use crate::wire::postgres::{Frame, ProtocolError, TxStatus, frontend};
+
+/// Room for a read: small at first, doubled each time a read fills it, so that an idle connection
+/// stays small and a big result takes few system calls.
+const MIN_READ: usize = 8 << 10;
+const MAX_READ: usize = 128 << 10;
+/// What may come in while a write is stuck, before the write alone is waited for.
+const MAX_READ_AHEAD: usize = 1 << 20;
+/// A write buffer that grew beyond this for one big statement isn't kept.
+const MAX_KEPT_WRITE: usize = 256 << 10;
+/// Evicted statements are closed this many at a time: one round trip in as many evictions.
+const CLOSE_BATCH: usize = 64;
+
+/// What a relay does with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relay {
+    /// Into the chunk, and on.
+    Pass,
+    /// The chunk ends before it; the frame stays for `next_frame`.
+    StopBefore,
+    /// Into the chunk, which ends after it.
+    StopAfter,
+}
+
+/// Why a chunk ended where it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The watcher said StopBefore at a frame of this tag.
+    Before(u8),
+    /// The watcher said StopAfter at a frame of this tag.
+    After(u8),
+}
+
+/// A run of bytes to pass on: whole frames, and maybe a part of a DataRow or CopyData at either
+/// end (`Conn::is_mid_frame`).
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub bytes: Bytes,
+    /// None: as far as the buffer went.
+    pub stop: Option<Stop>,
+}
+
+/// A connection to one server, logged in.
+pub struct Conn {
+    stream: Stream,
+    peer: Peer,
+    input: BytesMut,
+    read_size: usize,
+    /// Bytes of a frame that `take_chunk` has passed on in part.
+    mid_frame: usize,
+    output: BytesMut,
+    /// Of `output`: seen by `track`, and written.
+    counted: usize,
+    written: usize,
+    track: Track,
+    broken: bool,
+    prepared: Prepared,
+    /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
+    pub settings: Arc<Settings>,
+    created: Instant,
+    pub(super) returned: Instant,
+}
+
+impl Conn {
+    /// Connects and logs in (trust, password, md5, SCRAM-SHA-256). Faults: NODE_DOWN (can't be
+    /// reached, starting up, full), SERVER_LOGIN (refused), SERVER_PROTOCOL.
+    pub async fn connect(server: &topology::Server, timeout: Duration) -> Result<Conn, Fault> {
+        login::connect(server, timeout)
+            .await
+            .map_err(|refusal| refusal.fault)
+    }
+
+    pub(super) fn new(stream: Stream, peer: Peer) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            peer,
+            input: BytesMut::new(),
+            read_size: MIN_READ,
+            mid_frame: 0,
+            output: BytesMut::new(),
+            counted: 0,
+            written: 0,
+            track: Track::new(),
+            broken: false,
+            prepared: Prepared::default(),
+            settings: Arc::default(),
+            created: now,
+            returned: now,
+        }
+    }
+
+    // Writing. Frames are collected and go out at `flush`, or while waiting in any reading method.
+
+    /// Appends whole or partial frames as they are. ReadyForQuery owed is counted from the frames
+    /// themselves (Query, Sync, FunctionCall), whichever way they are written.
+    pub fn queue(&mut self, frames: &[u8]) {
+        self.output.extend_from_slice(frames);
+    }
+
+    /// The write buffer, for the encoders of `wire::postgres::frontend`. Append only.
+    pub fn write_buf(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Writes all that is queued. Reads (up to a limit) while the server doesn't take more, since it
+    /// may be waiting for us to read. Cancel-safe: a later call goes on.
+    pub async fn flush(&mut self) -> Result<(), Fault> {
+        self.check()?;
+        self.count_output()?;
+        while self.written < self.output.len() {
+            let done = poll_fn(|cx| {
+                match self.poll_write(cx) {
+                    Poll::Pending => {}
+                    done @ Poll::Ready(_) => return done.map_ok(|()| 0),
+                }
+                if self.input.len() >= MAX_READ_AHEAD {
+                    return Poll::Pending;
+                }
+                self.poll_read(cx)
+            })
+            .await;
+            self.guard(done)?;
+        }
+        Ok(())
+    }
+
+    /// Writes until everything is written. The output is counted before.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.output.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..]) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.written += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        if self.output.capacity() > MAX_KEPT_WRITE {
+            self.output = BytesMut::new();
+        }
+        self.output.clear();
+        (self.counted, self.written) = (0, 0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() - self.input.len() < MIN_READ / 2 {
+            self.input.reserve(self.read_size);
+        }
+        let room = self.input.capacity() - self.input.len();
+        let read = pin!(self.stream.read_buf(&mut self.input)).as_mut().poll(cx);
+        match read {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(n)) => {
+                if n == room {
+                    self.read_size = (self.read_size * 2).min(MAX_READ);
+                }
+                Poll::Ready(Ok(n))
+            }
+            other @ (Poll::Ready(Err(_)) | Poll::Pending) => other,
+        }
+    }
+
+    fn count_output(&mut self) -> Result<(), Fault> {
+        let counted = std::mem::replace(&mut self.counted, self.output.len());
+        let noted = self.track.note_sent(&self.output[counted..]);
+        // Frames were read from a client or made here: a defect, not the server's fault.
+        noted.map_err(|error| self.lost(Fault::internal(format!("malformed frame for a server: {error}"))))
+    }
+
+    // Reading.
+
+    /// The next whole frame, with I/O if need be. *Every* frame is given, asynchronous ones too
+    /// (`Frame::is_async`); ParameterStatus, ReadyForQuery … are noted on the connection before.
+    /// Also flushes. Cancel-safe.
+    pub async fn next_frame(&mut self) -> Result<Frame, Fault> {
+        loop {
+            if let Some(frame) = self.buffered_frame()? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next whole frame if it is in the buffer; no I/O.
+    pub fn buffered_frame(&mut self) -> Result<Option<Frame>, Fault> {
+        if self.mid_frame > 0 {
+            return Err(self.lost(Fault::internal(
+                "a frame was asked for in the middle of a relayed one",
+            )));
+        }
+        let Some(header) = peek(&self.input).map_err(|e| self.violated(e))? else {
+            return Ok(None);
+        };
+        if self.input.len() < header.len {
+            return Ok(None);
+        }
+        let frame = Frame {
+            tag: header.tag,
+            bytes: self.input.split_to(header.len).freeze(),
+        };
+        if frame.tag != b'D' {
+            self.track
+                .note_received(frame.tag, frame.body())
+                .map_err(|e| self.violated(e))?;
+            self.settle();
+        }
+        Ok(Some(frame))
+    }
+
+    /// Waits until at least one more byte has come in, writing what is queued meanwhile. Cancel-safe.
+    pub async fn fill(&mut self) -> Result<(), Fault> {
+        self.check()?;
+        self.count_output()?;
+        let done = poll_fn(|cx| {
+            if self.written < self.output.len()
+                && let Poll::Ready(Err(error)) = self.poll_write(cx)
+            {
+                // The server may have said why it closes before it did: that is read first.
+                return match self.poll_read(cx) {
+                    Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
+                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error)),
+                };
+            }
+            self.poll_read(cx)
+        })
+        .await;
+        self.guard(done)
+    }
+
+    /// The longest run in the buffer that can be passed on; no I/O. `watch(tag, body)` is asked for
+    /// each frame but DataRow and CopyData (which always pass, in parts if they aren't all there),
+    /// once it is wholly there. Empty without stop: more must be read first.
+    pub fn take_chunk(&mut self, mut watch: impl FnMut(u8, &[u8]) -> Relay) -> Result<Chunk, Fault> {
+        let mut at = self.mid_frame.min(self.input.len());
+        self.mid_frame -= at;
+        let mut stop = None;
+        let mut violation = None;
+        while self.mid_frame == 0 {
+            let rest = &self.input[at..];
+            let header = match peek(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
+                Err(error) => {
+                    violation = Some(error);
+                    break;
+                }
+            };
+            if matches!(header.tag, b'D' | b'd') {
+                self.mid_frame = header.len.saturating_sub(rest.len());
+                at += header.len.min(rest.len());
+                continue;
+            }
+            if rest.len() < header.len {
+                break;
+            }
+            let body = &rest[5..header.len];
+            let verdict = watch(header.tag, body);
+            if verdict == Relay::StopBefore {
+                stop = Some(Stop::Before(header.tag));
+                break;
+            }
+            violation = self.track.note_received(header.tag, body).err();
+            at += header.len;
+            if verdict == Relay::StopAfter {
+                stop = Some(Stop::After(header.tag));
+            }
+            if stop.is_some() || violation.is_some() {
+                break;
+            }
+        }
+        if let Some(error) = violation {
+            return Err(self.violated(error));
+        }
+        self.settle();
+        Ok(Chunk {
+            bytes: self.input.split_to(at).freeze(),
+            stop,
+        })
+    }
+
+    /// `take_chunk`, reading (and flushing) as long as the chunk would be empty without a stop. Cancel-safe.
+    pub async fn relay_chunk(&mut self, mut watch: impl FnMut(u8, &[u8]) -> Relay) -> Result<Chunk, Fault> {
+        loop {
+            let chunk = self.take_chunk(&mut watch)?;
+            if !chunk.bytes.is_empty() || chunk.stop.is_some() {
+                return Ok(chunk);
+            }
+            drop(chunk);
+            self.fill().await?;
+        }
+    }
+
+    /// Reads and drops frames until no ReadyForQuery is owed; a COPY that waits for data is ended.
+    /// Don't call it before the last Sync is queued.
+    pub async fn drain(&mut self) -> Result<(), Fault> {
+        self.count_output()?;
+        while self.mid_frame > 0 {
+            self.relay_chunk(|_, _| Relay::StopBefore).await?;
+        }
+        while self.track.owed() > 0 || self.track.wants_copy_data() {
+            if self.track.wants_copy_data() {
+                frontend::copy_fail(&mut self.output, b"given up");
+                self.count_output()?;
+                if self.track.owed() == 0 {
+                    frontend::sync(&mut self.output);
+                    self.count_output()?;
+                }
+            }
+            self.next_frame().await?;
+        }
+        Ok(())
+    }
+
+    // State.
+
+    /// Of the last ReadyForQuery.
+    pub fn tx_status(&self) -> TxStatus {
+        self.track.status
+    }
+
+    /// ReadyForQuery still to come for what was flushed.
+    pub fn pending_syncs(&self) -> u32 {
+        self.track.owed() as u32
+    }
+
+    /// `take_chunk` passed on a frame in part; the rest must follow before anything else does.
+    pub fn is_mid_frame(&self) -> bool {
+        self.mid_frame > 0
+    }
+
+    /// The stream failed or can't be trusted.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub fn mark_broken(&mut self) {
+        self.broken = true;
+    }
+
+    /// Idle, nothing owed, nothing buffered, not broken.
+    pub fn is_reusable(&self) -> bool {
+        !self.broken
+            && self.mid_frame == 0
+            && self.input.is_empty()
+            && self.output.is_empty()
+            && self.track.status == TxStatus::Idle
+            && self.track.is_quiet()
+    }
+
+    /// Takes in what came while nobody used the connection. False: it can't be used any more.
+    pub(super) fn check_idle(&mut self) -> bool {
+        while self.come_to_rest() {
+            self.input.reserve(MIN_READ / 2);
+            match self.stream.try_read_buf(&mut self.input) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(0) | Err(_) => return false,
+                Ok(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Drops what is buffered as long as it may come at any time (an error means the end); true if
+    /// the connection is reusable then.
+    pub(super) fn come_to_rest(&mut self) -> bool {
+        while !self.input.is_empty() && self.mid_frame == 0 && self.track.owed() == 0 {
+            match self.buffered_frame() {
+                Ok(Some(frame)) if frame.is_async() => {}
+                Ok(Some(_) | None) | Err(_) => return false,
+            }
+        }
+        self.is_reusable()
+    }
+
+    /// A parameter as the server reported it last (`server_version`, `TimeZone` …).
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        self.parameters()
+            .find(|(n, _)| *n == name.as_bytes())
+            .map(|(_, value)| value)
+    }
+
+    pub fn parameters(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.track
+            .parameters
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+    }
+
+    pub fn backend_pid(&self) -> u32 {
+        self.track.pid
+    }
+
+    /// How to cancel what runs on this connection, from any task.
+    pub fn cancel_key(&self) -> CancelTarget {
+        CancelTarget::new(self.peer.clone(), self.track.pid, self.track.secret.clone())
+    }
+
+    pub fn age(&self) -> Duration {
+        self.created.elapsed()
+    }
+
+    // Prepared statements. Keys are the caller's (the same text and types give the same key).
+
+    /// The server-side name for `key`, and whether it must be parsed first (then queue a Parse with
+    /// this name *in the same batch*). If a batch fails, what it introduced is forgotten by itself.
+    /// The least recently used goes when there are too many.
+    pub fn prepare(&mut self, key: u64) -> (StatementName, bool) {
+        self.prepared.prepare(key)
+    }
+
+    /// The name if the statement is prepared already.
+    pub fn prepared(&mut self, key: u64) -> Option<StatementName> {
+        self.prepared.get(key)
+    }
+
+    /// The statement isn't on the server any more, or must not be used again.
+    pub fn forget_prepared(&mut self, key: u64) {
+        self.prepared.forget(key);
+    }
+
+    /// After DEALLOCATE ALL or DISCARD ALL.
+    pub fn forget_all_prepared(&mut self) {
+        self.prepared.forget_all();
+    }
+
+    /// Closes on the server what was evicted, if it is much. The pool calls it; who holds a
+    /// connection for long calls it at an idle moment.
+    pub async fn close_evicted(&mut self) -> Result<(), Fault> {
+        if self.prepared.evicted() < CLOSE_BATCH {
+            return Ok(());
+        }
+        for name in self.prepared.take_evicted() {
+            frontend::close(&mut self.output, frontend::Target::Statement, name.as_bytes());
+        }
+        frontend::sync(&mut self.output);
+        self.drain().await
+    }
+
+    /// What was introduced is confirmed or forgotten once nothing is under way, neither sent nor queued.
+    fn settle(&mut self) {
+        if self.track.is_quiet() && self.output.len() == self.written {
+            self.prepared.settled(self.track.failed);
+            self.track.failed = false;
+        }
+    }
+
+    /// Counts the ReadyForQuery that ends a login.
+    pub(super) fn expect_login(&mut self) {
+        self.track.expect_login();
+    }
+
+    /// Startup packets have no tag, so they go out uncounted.
+    pub(super) fn queue_untagged(&mut self, put: impl FnOnce(&mut BytesMut)) {
+        debug_assert!(self.output.is_empty(), "a startup packet comes first");
+        put(&mut self.output);
+        self.counted = self.output.len();
+    }
+
+    // Faults. Their texts reach clients, so they name no server.
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.broken { Err(server_lost()) } else { Ok(()) }
+    }
+
+    fn guard<T>(&mut self, done: io::Result<T>) -> Result<(), Fault> {
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::debug!(peer = ?self.peer, pid = self.track.pid, %error, "server connection lost");
+                Err(self.lost(server_lost()))
+            }
+        }
+    }
+
+    fn violated(&mut self, error: ProtocolError) -> Fault {
+        self.lost(error.from_server())
+    }
+
+    fn lost(&mut self, fault: Fault) -> Fault {
+        self.broken = true;
+        fault
+    }
+}
+
+fn server_lost() -> Fault {
+    Fault::new(Code::SERVER_LOST, "a server closed the connection unexpectedly")
+}

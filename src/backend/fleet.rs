@@ -1,0 +1,156 @@
+//! All nodes and their servers, and the way to a connection: choose a server, try it, try the next.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::choice::{self, Tried, Want};
+use super::node::NodeState;
+use super::pool::Lease;
+use super::server::ServerState;
+use crate::model::{Code, Fault, NodeId, ServerId};
+use crate::topology::Snapshot;
+
+/// All nodes. Shared by all sessions; nothing is locked while waiting.
+pub struct Fleet {
+    nodes: ArcSwap<Vec<Arc<NodeState>>>,
+}
+
+impl Fleet {
+    /// Within a tokio runtime it also closes idle connections that grew too old, as long as it lives.
+    pub fn new(snapshot: &Snapshot) -> Arc<Fleet> {
+        Self::start(states(snapshot, &[]), snapshot)
+    }
+
+    fn start(nodes: Vec<Arc<NodeState>>, snapshot: &Snapshot) -> Arc<Fleet> {
+        let fleet = Arc::new(Fleet {
+            nodes: ArcSwap::from_pointee(nodes),
+        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let often = snapshot.pool.idle_timeout.min(snapshot.pool.max_lifetime) / 2;
+            let every = often.clamp(Duration::from_millis(100), Duration::from_secs(30));
+            runtime.spawn(sweep(Arc::downgrade(&fleet), every));
+        }
+        fleet
+    }
+
+    /// New rules: pools and health of servers that didn't change are kept. Fails, and changes nothing,
+    /// if a NodeId would come to mean another node (its name changed), since statements planned
+    /// before still carry it; use `renewed` then.
+    pub fn apply(&self, snapshot: &Snapshot) -> Result<(), Fault> {
+        let old = self.nodes.load_full();
+        for (before, after) in old.iter().zip(&snapshot.nodes) {
+            if before.name != after.name {
+                let message = format!("node {} stands where {} stood", after.name, before.name);
+                return Err(Fault::new(Code::RULES, message)
+                    .hint("add new nodes after the present ones, or restart the proxy"));
+            }
+        }
+        let new = states(snapshot, &old);
+        for gone in old.iter().flat_map(|node| &node.servers) {
+            if !new
+                .iter()
+                .flat_map(|node| &node.servers)
+                .any(|kept| Arc::ptr_eq(kept, gone))
+            {
+                gone.pool.close();
+            }
+        }
+        self.nodes.store(Arc::new(new));
+        Ok(())
+    }
+
+    /// A fleet for new rules that shares pools and health of unchanged servers with this one; this
+    /// one stays valid for who still holds its snapshot.
+    pub fn renewed(&self, snapshot: &Snapshot) -> Arc<Fleet> {
+        Self::start(states(snapshot, &self.nodes.load()), snapshot)
+    }
+
+    /// Fails with NODE_DOWN for an id that isn't there (any more).
+    pub fn node(&self, id: NodeId) -> Result<Arc<NodeState>, Fault> {
+        let nodes = self.nodes.load();
+        let node = nodes.get(id.index());
+        node.cloned()
+            .ok_or_else(|| Fault::new(Code::NODE_DOWN, "the node is not in the rules any more"))
+    }
+
+    /// Indexed by NodeId.
+    pub fn nodes(&self) -> Arc<Vec<Arc<NodeState>>> {
+        self.nodes.load_full()
+    }
+
+    /// A connection to the right server of a node. Faults: NODE_DOWN, POOL_TIMEOUT, SERVER_LOGIN.
+    pub async fn checkout(&self, node: NodeId, want: &Want<'_>) -> Result<Lease, Fault> {
+        let state = self.node(node)?;
+        if let Want::Read { policy, after } = want {
+            let mut tried: Tried = 0;
+            let now = Instant::now();
+            while let Some(id) = choice::replica(&state, policy, *after, now, tried) {
+                let server = state.servers[id.index()].clone();
+                match Lease::take(server.clone(), node, id).await {
+                    Ok(lease) => return Ok(lease),
+                    // It is alive and busy: so are the others, or it would not have been chosen.
+                    Err(fault) if fault.code == Code::POOL_TIMEOUT => return Err(fault),
+                    Err(fault) => suspect(&server, &fault),
+                }
+                tried |= 1 << id.0;
+            }
+        }
+        let primary = state
+            .primary()
+            .and_then(|id| Some((id, state.server(id)?.clone())));
+        let Some((id, server)) = primary else {
+            let message = format!("no server of node {} is its primary at the moment", state.name);
+            return Err(Fault::new(Code::NODE_DOWN, message));
+        };
+        Lease::take(server, node, id).await
+    }
+
+    /// A connection to one particular server, for `control` and tests of what a server holds.
+    pub async fn checkout_server(&self, node: NodeId, id: ServerId) -> Result<Lease, Fault> {
+        let state = self.node(node)?;
+        let server = state.server(id).cloned();
+        let server =
+            server.ok_or_else(|| Fault::new(Code::NODE_DOWN, "the server is not in the rules any more"))?;
+        Lease::take(server, node, id).await
+    }
+
+    /// One lease per entry, in the order given; taken in the order of node ids, so that two scatters
+    /// can't starve each other. All or none.
+    pub async fn checkout_many(&self, wants: &[(NodeId, Want<'_>)]) -> Result<Vec<Lease>, Fault> {
+        let mut order: Vec<usize> = (0..wants.len()).collect();
+        order.sort_by_key(|i| wants[*i].0);
+        let mut leases: Vec<Option<Lease>> = wants.iter().map(|_| None).collect();
+        for i in order {
+            let (node, want) = &wants[i];
+            leases[i] = Some(self.checkout(*node, want).await?);
+        }
+        Ok(leases.into_iter().flatten().collect())
+    }
+}
+
+/// Until `control` has seen it up again it gets no reads.
+fn suspect(server: &ServerState, fault: &Fault) {
+    let why = server.last_error();
+    server.set_down(why.as_deref().unwrap_or(&fault.message));
+}
+
+/// The states for a snapshot's nodes; those of the same name are taken over as far as they didn't change.
+fn states(snapshot: &Snapshot, old: &[Arc<NodeState>]) -> Vec<Arc<NodeState>> {
+    let state = |node: &Arc<crate::topology::Node>| {
+        let old = old.iter().find(|o| o.name == node.name).map(|o| &**o);
+        Arc::new(NodeState::new(node, &snapshot.pool, old))
+    };
+    snapshot.nodes.iter().map(state).collect()
+}
+
+async fn sweep(fleet: Weak<Fleet>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(fleet) = fleet.upgrade() else { return };
+        for server in fleet.nodes().iter().flat_map(|node| &node.servers) {
+            server.pool.sweep();
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Connections and pools to real servers, and which server of a node takes a statement. Bytes go
+//! through as they are; health is measured by `control` and only kept here.
+
+mod cancel;
+mod choice;
+pub mod conn;
+pub mod fleet;
+mod login;
+mod node;
+pub mod pool;
+pub mod prepared;
+mod run;
+pub mod server;
+pub mod settings;
+mod stream;
+mod track;
+
+pub use cancel::CancelTarget;
+pub use choice::Want;
+pub use conn::{Chunk, Conn, Relay, Stop};
+pub use fleet::Fleet;
+pub use node::NodeState;
+pub use pool::Lease;
+pub use prepared::StatementName;
+pub use run::{Rows, RunError, ServerError};
+pub use server::{Health, Role, ServerState};
+pub use settings::Settings;
+
+pub use crate::wire::postgres::{Frame, TxStatus};

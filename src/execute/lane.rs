@@ -1,0 +1,105 @@
+//! One server connection of a scatter: the parts that run on it, one after the other, and what the server
+//! says of each.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use crate::backend::Frame;
+use crate::model::{Code, Fault};
+
+use super::{Client, Failure, Seat};
+
+pub(super) struct Lane {
+    pub seat: Seat,
+    /// Parts not finished yet, the running one first.
+    pub parts: VecDeque<usize>,
+    /// Quiet answers owed before the first part's.
+    quiet: usize,
+}
+
+pub(super) enum Event {
+    /// Body of a RowDescription.
+    Description(usize, Bytes),
+    /// The whole DataRow frame.
+    Row(usize, Frame),
+    /// A part's command tag, without its zero byte.
+    Complete(usize, Bytes),
+    /// Nothing of interest, but something was read.
+    Other,
+}
+
+impl Lane {
+    pub fn new(seat: Seat) -> Self {
+        let quiet = seat.quiet;
+        Self { seat, parts: VecDeque::new(), quiet }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.parts.is_empty() && self.quiet == 0
+    }
+
+    /// The next thing that its server says. Cancel-safe.
+    pub async fn next(&mut self, client: &mut Client<'_>, first: bool) -> Result<Event, Failure> {
+        let frame = self.seat.lease.next_frame().await?;
+        let part = self.parts.front().copied();
+        Ok(match (frame.tag, part) {
+            (b'E', _) => return Err(Failure::Server(frame)),
+            (b'S', _) => {
+                client.statuses.report(frame.body(), client.out.buf());
+                Event::Other
+            }
+            (b'Z', _) if self.quiet > 0 => {
+                self.quiet -= 1;
+                Event::Other
+            }
+            (_, _) if self.quiet > 0 => Event::Other,
+            (b'Z', _) => {
+                self.parts.pop_front();
+                Event::Other
+            }
+            (b'T', Some(part)) => Event::Description(part, frame.bytes.slice(5..)),
+            (b'D', Some(part)) => Event::Row(part, frame),
+            (b'C', Some(part)) => {
+                let tag = frame.bytes.slice(5..frame.bytes.len().max(6) - 1);
+                Event::Complete(part, tag)
+            }
+            // Each server says the same: the client hears it once.
+            (b'N', _) if first => {
+                client.out.pass(&frame.bytes).await;
+                Event::Other
+            }
+            (b'I' | b'1' | b'2' | b'3' | b'n' | b't' | b'N' | b'A', _) => Event::Other,
+            (b'G' | b'H' | b'W' | b'd' | b'c', _) => {
+                self.seat.lease.mark_broken();
+                return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "COPY over several nodes is not supported").into());
+            }
+            (_, _) => {
+                self.seat.lease.mark_broken();
+                return Err(Fault::new(Code::SERVER_PROTOCOL, "a server sent a message out of turn").into());
+            }
+        })
+    }
+}
+
+/// The next event of any lane that isn't done. None: all are done.
+pub(super) async fn any(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Option<Event>, Failure> {
+    if lanes.iter().all(Lane::is_done) {
+        return Ok(None);
+    }
+    poll_fn(|cx| {
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            if lane.is_done() {
+                continue;
+            }
+            if let Poll::Ready(event) = pin!(lane.next(client, index == 0)).poll(cx) {
+                return Poll::Ready(event.map(Some));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,255 @@
+//! One statement on several shards at once. Rows stream through `merge`; writes run in one
+//! transaction, whose commit stands before the client hears of success.
+//!
+//! All connections are taken before anything is sent. When a part fails, the others are
+//! cancelled and read to their end, so that their connections stay clean.
+
+use bytes::{BufMut, Bytes};
+use futures_util::future::join_all;
+
+use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
+use crate::model::{Fault, NodeId};
+use crate::plan::{Merge, Plan, RowMerge, Text};
+use crate::wire::postgres::backend;
+use crate::wire::postgres::frontend::{self, Bind, Target};
+
+use super::lane::{Event, Lane, any};
+use super::{Client, Failure, Hold, Txn, statement_key};
+
+/// How the client asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'r> {
+    Simple,
+    /// `types`: of all parameters where a part needs them, else as the client gave them.
+    /// `describe`: the client wants the RowDescription.
+    Extended { types: &'r [u32], bind: &'r Bind<'r>, describe: bool },
+}
+
+/// Runs a plan of several parts; the client gets rows and CommandComplete. Returns the rows told.
+pub async fn scatter(
+    hold: &mut Hold,
+    plan: &Plan,
+    text: &[u8],
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<u64, Failure> {
+    let own = matches!(hold.txn, Txn::Idle) && plan.writes && !plan.outside_txn;
+    if own {
+        hold.begin_implicit();
+    }
+    let result = run(hold, plan, text, request, client).await;
+    let result = match result {
+        Ok(tag) if own => hold.commit().await.map(|_| tag),
+        Err(failure) if own => {
+            hold.rollback().await;
+            Err(failure)
+        }
+        other => other,
+    };
+    let tag = result?;
+    backend::command_complete(client.out.buf(), tag.as_bytes());
+    Ok(crate::merge::tag_count(tag.as_bytes()).unwrap_or(0))
+}
+
+/// Everything but the end of the transaction; gives the command tag.
+async fn run(
+    hold: &mut Hold,
+    plan: &Plan,
+    text: &[u8],
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<String, Failure> {
+    let mut nodes: Vec<NodeId> = plan.parts.iter().map(|part| part.node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let settings = std::sync::Arc::clone(&hold.settings);
+    let seats = hold.seats(&nodes, plan.role).await?;
+    let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
+    for (index, part) in plan.parts.iter().enumerate() {
+        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else { continue };
+        lane.parts.push_back(index);
+        let text = match &part.text {
+            Text::Original => text,
+            Text::Spliced(spliced) => spliced.as_bytes(),
+        };
+        queue(lane, plan, text, request, &settings);
+    }
+    let result = match &plan.merge {
+        Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
+        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
+    };
+    if result.is_err() && lanes.iter().any(|lane| !lane.is_done() && !lane.seat.lease.is_broken()) {
+        hold.using.cancel_all().await;
+    }
+    // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
+    join_all(lanes.iter_mut().filter(|l| !l.seat.lease.is_broken()).map(|lane| lane.seat.lease.drain())).await;
+    hold.using.settle().await;
+    let wrote = plan.writes && result.is_ok();
+    lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
+    result
+}
+
+fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: &crate::backend::Settings) {
+    let lease = &mut lane.seat.lease;
+    match request {
+        Request::Simple => frontend::query(lease.write_buf(), text),
+        Request::Extended { types, bind, .. } => {
+            let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+            let out = lease.write_buf();
+            if fresh {
+                frontend::parse(out, name.as_bytes(), text, types.iter().copied());
+            }
+            let hidden = match &plan.merge {
+                Merge::Rows(rule) => rule.hidden,
+                Merge::Relay | Merge::Sum | Merge::Same => 0,
+            };
+            let formats: Vec<i16> = bind.formats.iter().collect();
+            let results: Vec<i16> = bind.result_formats.iter().collect();
+            let values: Vec<Option<&[u8]>> = bind.params.iter().collect();
+            frontend::bind(
+                out,
+                b"",
+                name.as_bytes(),
+                &formats,
+                values.into_iter(),
+                &widen_formats(&results, hidden),
+            );
+            frontend::describe(out, Target::Portal, b"");
+            frontend::execute(out, b"", 0);
+            frontend::sync(out);
+        }
+    }
+}
+
+fn wants_description(request: Request<'_>) -> bool {
+    match request {
+        Request::Simple => true,
+        Request::Extended { describe, .. } => describe,
+    }
+}
+
+fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
+    let out = client.out.buf();
+    out.put_u8(tag);
+    out.put_u32(body.len() as u32 + 4);
+    out.put_slice(body);
+}
+
+/// Rows of several parts, merged as the plan says.
+async fn rows(
+    lanes: &mut [Lane],
+    plan: &Plan,
+    rule: &RowMerge,
+    settings: &crate::backend::Settings,
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<String, Failure> {
+    let description = first_description(lanes, client).await?;
+    let described = Described {
+        description: &description,
+        formats: None,
+        same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
+        exact_floats: settings
+            .get("extra_float_digits")
+            .is_none_or(|v| v.trim_matches('\'').parse::<i32>().is_ok_and(|digits| digits >= 1)),
+    };
+    let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
+    if wants_description(request) {
+        let body = merger.client_description();
+        put(client, b'T', &body);
+    }
+    let through = merger.passes_through();
+    let mut relayed = 0u64;
+    loop {
+        let event = match merger.step()? {
+            Step::Row(body) => {
+                put(client, b'D', &body);
+                client.out.relieve().await;
+                continue;
+            }
+            Step::Done => break,
+            Step::Need(part) => {
+                client.out.before_waiting().await;
+                match lanes.iter_mut().position(|lane| lane.parts.contains(&part)) {
+                    Some(at) => lanes[at].next(client, at == 0).await?,
+                    None => return Err(Fault::internal("merge waits for a part that has ended").into()),
+                }
+            }
+            Step::NeedAny => {
+                client.out.before_waiting().await;
+                match any(lanes, client).await? {
+                    Some(event) => event,
+                    None => break,
+                }
+            }
+        };
+        match event {
+            Event::Description(_, body) => merger.check_part(&body)?,
+            Event::Row(_, frame) if through => {
+                relayed += 1;
+                client.out.pass(&frame.bytes).await;
+            }
+            Event::Row(part, frame) => merger.push(part, frame.bytes.slice(5..))?,
+            Event::Complete(part, _) => merger.finish(part)?,
+            Event::Other => {}
+        }
+    }
+    Ok(with_count("SELECT", if through { relayed } else { merger.given() }))
+}
+
+/// Reads the lane of the first part up to its RowDescription.
+async fn first_description(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Bytes, Failure> {
+    let lane = lanes.iter_mut().find(|lane| lane.parts.front() == Some(&0));
+    let lane = lane.ok_or_else(|| Fault::internal("a plan without parts"))?;
+    loop {
+        match lane.next(client, true).await? {
+            Event::Description(_, body) => return Ok(body),
+            Event::Other => {}
+            Event::Row(..) | Event::Complete(..) => {
+                return Err(Fault::internal("a part that should return rows returned none").into());
+            }
+        }
+    }
+}
+
+/// Several parts that write. Rows (RETURNING) go out as they come; of copies of the same rows only
+/// the first part's.
+async fn writes(
+    lanes: &mut [Lane],
+    plan: &Plan,
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<String, Failure> {
+    let same = plan.merge == Merge::Same;
+    let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
+    let mut told = !matches!(request, Request::Extended { describe: true, .. });
+    let simple = matches!(request, Request::Simple);
+    let mut simple_told = !simple;
+    while let Some(event) = any(lanes, client).await? {
+        match event {
+            Event::Description(part, body) => {
+                if (!told || !simple_told) && (!same || part == 0) {
+                    (told, simple_told) = (true, true);
+                    put(client, b'T', &body);
+                }
+            }
+            Event::Row(part, frame) => {
+                // A description comes before its own part's rows, so the first one told stands before all rows.
+                if !same || part == 0 {
+                    client.out.pass(&frame.bytes).await;
+                }
+            }
+            Event::Complete(part, tag) => {
+                if let Some(slot) = tags.get_mut(part) {
+                    *slot = tag;
+                }
+            }
+            Event::Other => {}
+        }
+    }
+    if !told {
+        backend::no_data(client.out.buf());
+    }
+    let tags = tags.iter().map(|tag| &tag[..]);
+    if same { same_tags(tags) } else { sum_tags(tags) }.map_err(Failure::from)
+}

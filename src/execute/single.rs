@@ -1,0 +1,96 @@
+//! A plan of one part, or a batch of them for the same server: the bytes go there and the answer
+//! comes back as it is.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
+use crate::backend::{self, Settings};
+use crate::model::{Code, NodeId};
+use crate::plan::Role;
+
+use super::exchange::{Client, Exchange, Expect};
+use super::{Failure, Hold, Seat, Txn};
+
+/// What one batch does, as far as the choice of a server and the transaction must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub node: NodeId,
+    pub role: Role,
+    pub writes: bool,
+    /// Leaves state on the connection that can't be replayed.
+    pub pins: bool,
+}
+
+/// Runs one batch. `queue` writes its messages to the connection and appends the answers that are
+/// owed; it is called again if the batch is sent to another server.
+///
+/// A batch for a replica that turns out to write ("stable" functions may), or whose replica vanishes,
+/// is sent once more to the primary as long as the client has seen nothing of the first try.
+pub async fn batch(
+    hold: &mut Hold,
+    task: Task,
+    client: &mut Client<'_>,
+    mut queue: impl FnMut(&mut Seat, &mut Exchange),
+) -> Result<Exchange, Failure> {
+    let mark = client.out.mark();
+    let mut role = task.role;
+    loop {
+        let mut seat = hold.seat(task.node, role).await?;
+        let on_replica = seat.lease.server().role() == backend::Role::Replica;
+        let mut exchange = Exchange::new(std::iter::repeat_n(Expect::Quiet, seat.quiet));
+        queue(&mut seat, &mut exchange);
+        let ran = exchange.run(&mut seat.lease, client).await;
+        if exchange.quiet_failed || ran.is_err() {
+            seat.lease.poison();
+        }
+        let outcome = exchange.outcome(ran);
+        if task.pins && outcome.is_ok() {
+            hold.pin(&mut seat);
+        }
+        hold.using.settle().await;
+        let alone = matches!(hold.txn, Txn::Idle);
+        hold.leave(seat, task.writes && outcome.is_ok());
+        match outcome {
+            Ok(()) => return Ok(exchange),
+            Err(failure) if alone && role == Role::Any && worth_another_try(&failure, on_replica) => {
+                if !client.out.take_back(mark) {
+                    return Err(failure);
+                }
+                role = Role::Primary;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn worth_another_try(failure: &Failure, on_replica: bool) -> bool {
+    match failure {
+        Failure::Margay(fault) => fault.code == Code::SERVER_LOST,
+        // A recovery conflict is a replica's own affair too.
+        Failure::Server(_) => on_replica && matches!(failure.sqlstate().as_str(), "25006" | "40001" | "57P01"),
+    }
+}
+
+/// A simple-protocol message, sent as it is: the whole frame.
+pub async fn simple(
+    hold: &mut Hold,
+    task: Task,
+    message: &[u8],
+    client: &mut Client<'_>,
+) -> Result<u64, Failure> {
+    let exchange = batch(hold, task, client, |seat, exchange| {
+        seat.lease.queue(message);
+        exchange.expect.push_back(Expect::Simple);
+    });
+    Ok(exchange.await?.rows)
+}
+
+/// The key of a prepared statement on server connections, which clients share. Everything that
+/// decides over what the text means when it is parsed is in it: a literal such as '2026-02-01' is
+/// read under the time zone of that moment.
+pub fn statement_key(text: &[u8], types: &[u32], settings: &Settings) -> u64 {
+    // Keyed at random: nobody can choose texts that collide.
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let settings: Vec<_> = settings.iter().filter(|(name, _)| *name != "application_name").collect();
+    KEYS.hash_one((text, types, settings))
+}

@@ -1,0 +1,79 @@
+//! The whole life of a query on one screen. The sessions come in here with a statement that the
+//! planner has read; everything on the way to the servers and back is called from here.
+
+use crate::model::Fault;
+use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
+
+pub use crate::execute::{
+    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold, Outlet,
+    Request, Seat, Statuses, Task, Txn, Using, Warning, aborted, batch, copy_channel, describe, statement_key,
+};
+use crate::execute::{scatter, simple};
+
+/// Values into the compiled statement: where it goes, and with which text.
+pub fn bind(
+    statement: &Statement,
+    view: &SessionView,
+    params: &Params<'_>,
+    now_us: i64,
+    next_id: &mut dyn FnMut() -> Result<i64, Fault>,
+) -> Planned {
+    statement.bind(view, params, &mut Moment { now_us, next_id })
+}
+
+/// What servers must know of a plan of one part.
+pub fn task(plan: &Plan) -> Option<Task> {
+    match (&plan.merge, plan.parts.as_slice()) {
+        (Merge::Relay | Merge::Sum | Merge::Same, [part]) => {
+            Some(Task { node: part.node, role: plan.role, writes: plan.writes, pins: plan.pins })
+        }
+        (_, _) => None,
+    }
+}
+
+/// A statement of the simple protocol, from plan to answer. `message`: the client's own frame if it
+/// holds this statement alone. Returns the rows told.
+pub async fn run(
+    hold: &mut Hold,
+    plan: &Plan,
+    text: &str,
+    message: Option<&[u8]>,
+    client: &mut Client<'_>,
+) -> Result<u64, Failure> {
+    hold.take_snapshot().await?;
+    let Some(task) = task(plan) else {
+        return scatter(hold, plan, text.as_bytes(), Request::Simple, client).await;
+    };
+    match (plan.parts.first().map(|part| &part.text), message) {
+        (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,
+        (Some(Text::Original) | None, None) => simple(hold, task, &query(text), client).await,
+        (Some(Text::Spliced(spliced)), _) => simple(hold, task, &query(spliced), client).await,
+    }
+}
+
+/// A statement of the extended protocol that spans several parts.
+pub async fn run_bound(
+    hold: &mut Hold,
+    plan: &Plan,
+    text: &str,
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<u64, Failure> {
+    hold.take_snapshot().await?;
+    scatter(hold, plan, text.as_bytes(), request, client).await
+}
+
+/// A Query message.
+fn query(text: &str) -> Vec<u8> {
+    let mut message = Vec::with_capacity(text.len() + 6);
+    message.push(b'Q');
+    message.extend_from_slice(&(text.len() as u32 + 5).to_be_bytes());
+    message.extend_from_slice(text.as_bytes());
+    message.push(0);
+    message
+}
+
+/// The plan's tier, as it is counted and shown.
+pub fn tier(plan: &Plan) -> &'static str {
+    if task(plan).is_some() { "single" } else { "scatter" }
+}

@@ -1,0 +1,60 @@
+//! What every session is handed. Nothing here is global: `main` and the tests each build their own.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::postgres::Verifiers;
+use super::registry::Registry;
+use crate::backend::Fleet;
+use crate::model::Fault;
+use crate::model::admin::{SharedAdmin, SharedRefresh};
+use crate::pipeline::Decisions;
+use crate::plan::Planner;
+use crate::topology::Snapshot;
+
+/// Gives ids for `generate: snowflake` columns, unique over all proxies.
+pub trait IdSource: Send + Sync {
+    fn next_id(&self) -> Result<i64, Fault>;
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub fleet: Arc<Fleet>,
+    pub planner: Arc<Planner>,
+    pub ids: Arc<dyn IdSource>,
+    /// Implements `model::admin::Sessions`.
+    pub registry: Arc<Registry>,
+    /// The admin console; None: there is none.
+    pub admin: Option<SharedAdmin>,
+    /// Reads the catalog anew after DDL; None: nobody does.
+    pub refresh: Option<SharedRefresh>,
+    pub decisions: Arc<Decisions>,
+    /// Drawn once per process: hides from strangers which users exist.
+    pub(super) login_secret: [u8; 32],
+    pub(super) verifiers: Arc<Verifiers>,
+}
+
+impl Shared {
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        fleet: Arc<Fleet>,
+        planner: Arc<Planner>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self {
+            snapshot,
+            fleet,
+            planner,
+            ids,
+            registry: Arc::default(),
+            admin: None,
+            refresh: None,
+            decisions: Arc::default(),
+            login_secret: rand::random(),
+            verifiers: Arc::default(),
+        }
+    }
+}
