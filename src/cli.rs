@@ -94,7 +94,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let mut view = SessionView {
         database: Arc::new(database),
         search_path: vec!["public".into()],
-        time_zone: jiff::tz::TimeZone::UTC,
+        time_zone: Some(jiff::tz::TimeZone::UTC),
         standard_conforming_strings: true,
         read_hint: None,
         key_hint: None,
@@ -173,8 +173,12 @@ async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'stati
     let listen = snapshot.listen.clone();
     let fleet = Fleet::new(&snapshot);
     let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
+    let reload = move || match load() {
+        Ok(loaded) => Ok(loaded.snapshot),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    };
     let control =
-        Control::start(Config { snapshots: snapshots.clone(), fleet: fleet.clone(), load: Arc::new(load) }).await;
+        Control::start(Config { snapshots: snapshots.clone(), fleet: fleet.clone(), load: Arc::new(reload) }).await;
     let mut shared = Shared::new(snapshots, fleet, Arc::new(Planner::default()), control.ids.clone());
     shared.admin = Some(control.admin.clone());
     shared.refresh = Some(control.refresh.clone());

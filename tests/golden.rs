@@ -33,7 +33,7 @@ fn view(snapshot: &Snapshot) -> SessionView {
     let mut view = SessionView {
         database: snapshot.database("shop").expect("the database").clone(),
         search_path: vec!["public".into()],
-        time_zone: jiff::tz::TimeZone::UTC,
+        time_zone: Some(jiff::tz::TimeZone::UTC),
         standard_conforming_strings: true,
         read_hint: None,
         key_hint: None,

@@ -159,7 +159,8 @@ pub struct SessionView {
     pub database: Arc<crate::topology::Database>,
     /// Folded schema names in order; `"$user"` resolved.
     pub search_path: Vec<Box<str>>,
-    pub time_zone: jiff::tz::TimeZone,
+    /// None: the session's TimeZone isn't one that can be computed with here; local times stay unread.
+    pub time_zone: Option<jiff::tz::TimeZone>,
     pub standard_conforming_strings: bool,
     /// Hints given by `SET margay.read` and `SET margay.key`.
     pub read_hint: Option<ReadHint>,
