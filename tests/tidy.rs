@@ -9,7 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Room → rooms that it may import. `main` and `lib` may import all.
+/// Files that put the rooms together: they may import all, and no room may import them.
+const MAIN: &[&str] = &["main", "lib", "cli"];
+
+/// Room → rooms that it may import.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("topology", &["model"]),
@@ -53,6 +56,16 @@ const LONGEST_FILE_LINES: usize = 600;
 
 /// Files that may be longer, how long, and why. Limits only shrink.
 const LONG_FILES: &[(&str, usize, &str)] = &[
+    (
+        "src/session/postgres/extended.rs",
+        700,
+        "one message of the extended protocol after the other",
+    ),
+    (
+        "src/wire/postgres/backend.rs",
+        680,
+        "one message of the server after the other, tests included",
+    ),
     (
         "src/plan/analyze.rs",
         950,
@@ -325,11 +338,11 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// `src/plan/route/hash.rs` → `plan`; none for `main.rs` and `lib.rs`.
+/// `src/plan/route/hash.rs` → `plan`; none for the files of `MAIN`.
 fn room_of(path: &str) -> Option<&str> {
     let first = path.strip_prefix("src/")?.split('/').next()?;
     let room = first.strip_suffix(".rs").unwrap_or(first);
-    (room != "main" && room != "lib").then_some(room)
+    (!MAIN.contains(&room)).then_some(room)
 }
 
 /// `src/plan/route/hash.rs` → plan, route, hash; `src/plan/mod.rs` → plan.
