@@ -74,7 +74,7 @@ impl Hold {
             Txn::Idle | Txn::Open(_) => return Err(needs_block("SAVEPOINT")),
             Txn::Failed(_) => return Err(aborted()),
         };
-        self.on_branches(&format!("SAVEPOINT {name}")).await?;
+        self.on_branches(&format!("SAVEPOINT {}", quoted(name))).await?;
         let settings = Arc::clone(&self.settings);
         self.log(Logged::Savepoint { name: name.into(), settings, modes });
         Ok(())
@@ -87,7 +87,7 @@ impl Hold {
             Txn::Failed(_) => return Err(aborted()),
         };
         let at = self.known_savepoint(name, at)?;
-        self.on_branches(&format!("RELEASE SAVEPOINT {name}")).await?;
+        self.on_branches(&format!("RELEASE SAVEPOINT {}", quoted(name))).await?;
         if let Some(block) = self.txn.block_mut() {
             // It and those set after it are gone; what was SET since stays.
             let mut index = 0;
@@ -112,7 +112,7 @@ impl Hold {
                     .hint("ROLLBACK and run the transaction again"),
             ));
         }
-        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {name}")).await?;
+        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {}", quoted(name))).await?;
         self.note_news_of_a_branch();
         if let Some(block) = self.txn.block_mut() {
             block.log.truncate(at + 1);
@@ -274,6 +274,11 @@ fn changed(settings: &mut Settings, command: &SetCommand, startup: &Settings) ->
             }
         }
     }
+}
+
+/// A name as PostgreSQL reads it back unchanged.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 pub(super) fn serializable(database: &str) -> Fault {

@@ -17,7 +17,6 @@ use futures_util::future::join_all;
 use crate::backend::{Lease, RunError};
 use crate::model::{Code, Fault, NodeId};
 
-use super::decisions::Decisions;
 use super::hold::Hold;
 use super::recovery::{self, GID_PREFIX, Outcome, literal};
 use super::transaction::{Branch, Txn};

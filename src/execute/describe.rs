@@ -57,6 +57,7 @@ pub async fn describe(
             _ => {}
         }
     }
+    hold.using.settle().await;
     hold.leave(seat, false);
     failure.map_or(Ok(described), Err)
 }

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::backend::{Frame, RunError, ServerError};
 use crate::model::Fault;
-use crate::wire::postgres::backend::{Fields, error_response, fields};
+use crate::wire::postgres::backend::{Fields, error_response, fatal_response, fields};
 
 #[derive(Clone, Debug)]
 pub enum Failure {
@@ -53,19 +53,31 @@ impl Failure {
         }
     }
 
+    /// Appends it as the last words of a connection.
+    pub fn write_fatal(&self, out: &mut BytesMut) {
+        match self {
+            Failure::Margay(fault) => fatal_response(out, fault),
+            Failure::Server(frame) => match Fields::decode(frame.body()) {
+                Ok(all) => severity(out, all, b"FATAL"),
+                Err(_) => out.put_slice(&frame.bytes),
+            },
+        }
+    }
+
     /// Appends the ErrorResponse.
     pub fn write(&self, out: &mut BytesMut) {
         match self {
             Failure::Margay(fault) => error_response(out, fault),
             Failure::Server(frame) => match Fields::decode(frame.body()) {
                 // The server closed its connection with Margay, not the client's with Margay.
-                Ok(all) if all.is_fatal() => fields(
-                    out,
-                    b'E',
-                    all.iter().map(|(code, text)| if matches!(code, b'S' | b'V') { (code, &b"ERROR"[..]) } else { (code, text) }),
-                ),
+                Ok(all) if all.is_fatal() => severity(out, all, b"ERROR"),
                 Ok(_) | Err(_) => out.put_slice(&frame.bytes),
             },
         }
     }
+}
+
+fn severity(out: &mut BytesMut, all: Fields<'_>, severity: &[u8]) {
+    let said = all.iter().map(|(code, text)| if matches!(code, b'S' | b'V') { (code, severity) } else { (code, text) });
+    fields(out, b'E', said);
 }

@@ -334,6 +334,15 @@ impl Hold {
         }
     }
 
+    /// Runs SQL of Margay's own on the connection that a statement on `node` would get.
+    pub async fn run_quietly(&mut self, node: NodeId, sql: &str) -> Result<(), Failure> {
+        let mut seat = self.seat(node, Role::Primary).await?;
+        frontend::query(seat.lease.write_buf(), sql.as_bytes());
+        let result = quiet_answers(&mut seat.lease).await;
+        self.leave(seat, false);
+        result
+    }
+
     /// Logs what a branch opened later must be told.
     pub(super) fn log(&mut self, entry: Logged) {
         if let Some(block) = self.txn.block_mut() {

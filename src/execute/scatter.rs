@@ -33,14 +33,14 @@ pub async fn scatter(
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<u64, Failure> {
-    let alone = matches!(hold.txn, Txn::Idle);
-    if alone && plan.writes {
+    let own = matches!(hold.txn, Txn::Idle) && plan.writes && !plan.outside_txn;
+    if own {
         hold.begin_implicit();
     }
     let result = run(hold, plan, text, request, client).await;
     let result = match result {
-        Ok(tag) if alone && plan.writes => hold.commit().await.map(|_| tag),
-        Err(failure) if alone && plan.writes => {
+        Ok(tag) if own => hold.commit().await.map(|_| tag),
+        Err(failure) if own => {
             hold.rollback().await;
             Err(failure)
         }
@@ -83,6 +83,7 @@ async fn run(
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
     join_all(lanes.iter_mut().filter(|l| !l.seat.lease.is_broken()).map(|lane| lane.seat.lease.drain())).await;
+    hold.using.settle().await;
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
@@ -221,12 +222,14 @@ async fn writes(
 ) -> Result<String, Failure> {
     let same = plan.merge == Merge::Same;
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
-    let mut told = !wants_description(request);
+    let mut told = !matches!(request, Request::Extended { describe: true, .. });
+    let simple = matches!(request, Request::Simple);
+    let mut simple_told = !simple;
     while let Some(event) = any(lanes, client).await? {
         match event {
             Event::Description(part, body) => {
-                if !told && (!same || part == 0) {
-                    told = true;
+                if (!told || !simple_told) && (!same || part == 0) {
+                    (told, simple_told) = (true, true);
                     put(client, b'T', &body);
                 }
             }
@@ -243,6 +246,9 @@ async fn writes(
             }
             Event::Other => {}
         }
+    }
+    if !told {
+        backend::no_data(client.out.buf());
     }
     let tags = tags.iter().map(|tag| &tag[..]);
     if same { same_tags(tags) } else { sum_tags(tags) }.map_err(Failure::from)

@@ -47,6 +47,7 @@ pub async fn batch(
         if task.pins && outcome.is_ok() {
             hold.pin(&mut seat);
         }
+        hold.using.settle().await;
         let alone = matches!(hold.txn, Txn::Idle);
         hold.leave(seat, task.writes && outcome.is_ok());
         match outcome {

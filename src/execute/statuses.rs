@@ -5,6 +5,15 @@ use bytes::BytesMut;
 
 use crate::wire::postgres::backend;
 
+/// These say which server it is, not what the one database is: they stay as they were at login.
+const OF_ONE_SERVER: &[&[u8]] = &[
+    b"in_hot_standby",
+    b"integer_datetimes",
+    b"server_encoding",
+    b"server_version",
+    b"session_authorization",
+];
+
 #[derive(Clone, Debug, Default)]
 pub struct Statuses {
     told: Vec<(Box<[u8]>, Box<[u8]>)>,
@@ -48,8 +57,7 @@ impl Statuses {
     }
 
     pub fn report_pair(&mut self, name: &[u8], value: &[u8], out: &mut BytesMut) {
-        // Says which server it is, not what the one database is: a replica's differs.
-        if name != b"in_hot_standby" && self.note(name, value) {
+        if !OF_ONE_SERVER.contains(&name) && self.note(name, value) {
             backend::parameter_status(out, name, value);
         }
     }

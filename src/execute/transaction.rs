@@ -110,7 +110,7 @@ impl Block {
                 Logged::Set(text) => sql.push_str(text),
                 Logged::Savepoint { name, .. } => {
                     sql.push_str("SAVEPOINT ");
-                    sql.push_str(name);
+                    sql.push_str(&super::commands::quoted(name));
                 }
             }
         }

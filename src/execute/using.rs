@@ -2,8 +2,9 @@
 //! between the client's own task, which sends the cancels itself before it lets a connection go (so
 //! that a late cancel never hits the next user of the connection), and whoever asks for it.
 
+use std::future::poll_fn;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -15,6 +16,9 @@ pub struct Using {
     servers: Mutex<Vec<CancelTarget>>,
     asked: AtomicBool,
     waker: AtomicWaker,
+    /// Cancel requests that are being sent.
+    sending: AtomicUsize,
+    settled: AtomicWaker,
 }
 
 impl Using {
@@ -48,6 +52,7 @@ impl Using {
 
     /// Cancels what runs, on all servers at once; waits until each has been told.
     pub async fn cancel_all(&self) {
+        self.sending.fetch_add(1, Ordering::AcqRel);
         let targets = self.lock().clone();
         let sends = targets.iter().map(CancelTarget::send);
         for outcome in futures_util::future::join_all(sends).await {
@@ -55,6 +60,20 @@ impl Using {
                 tracing::debug!(%fault, "a cancel request could not be sent");
             }
         }
+        self.sending.fetch_sub(1, Ordering::AcqRel);
+        self.settled.wake();
+    }
+
+    /// Waits until no cancel request is under way: only then may a connection go to someone else.
+    pub async fn settle(&self) {
+        poll_fn(|cx| {
+            if self.sending.load(Ordering::Acquire) == 0 {
+                return Poll::Ready(());
+            }
+            self.settled.register(cx.waker());
+            if self.sending.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<CancelTarget>> {

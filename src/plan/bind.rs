@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
-use crate::topology::placement::physical_name;
+use crate::topology::placement::{Scheme, physical_name};
 use crate::topology::{Layout, Sharding};
 
 use super::compile::{Compiled, InsertRoute, NamedTable, NowSplice, Route, ScatterSplices, Tables};
@@ -31,7 +31,7 @@ pub(super) struct Binder<'a, 'm> {
 
 impl Binder<'_, '_> {
     fn constants(&self) -> Constants<'_> {
-        Constants { slots: &self.literals, params: self.params, time_zone: &self.view.time_zone }
+        Constants { slots: &self.literals, params: self.params, time_zone: self.view.time_zone.as_ref() }
     }
 
     fn plan(&self, parts: Vec<Part>, merge: Merge) -> Plan {
@@ -44,6 +44,7 @@ impl Binder<'_, '_> {
             changes_catalog: c.changes_catalog,
             pins: c.pins,
             outside_txn: c.outside_txn,
+            periods: Vec::new(),
         }
     }
 
@@ -54,8 +55,34 @@ impl Binder<'_, '_> {
         Text::Spliced(splice(&self.compiled.shape, &self.compiled.slots, &self.literals, splices).into())
     }
 
-    fn now_splices(&self, list: &[NowSplice]) -> Vec<Splice> {
-        list.iter().map(|n| Splice::replace(n.at, now_text(self.moment.now_us, n.ty, &self.view.time_zone))).collect()
+    fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
+        list.iter().map(|n| Ok(Splice::replace(n.at, self.now_text(n.ty)?))).collect()
+    }
+
+    /// The transaction's time as a constant of a type.
+    fn now_text(&self, ty: &str) -> Result<String, Fault> {
+        let value = |key: KeyType| self.now_value(key);
+        Ok(match ty {
+            "date" => format!("'{}'::pg_catalog.date", value(KeyType::Date)?),
+            "timestamp" => format!("'{}'::pg_catalog.timestamp", value(KeyType::Timestamp)?),
+            _ => format!("'{}+00'::pg_catalog.timestamptz", Value::Timestamp(self.moment.now_us)),
+        })
+    }
+
+    /// The transaction's time as a key value.
+    fn now_value(&self, ty: KeyType) -> Result<Value, Fault> {
+        if ty == KeyType::Timestamptz {
+            return Ok(Value::Timestamp(self.moment.now_us));
+        }
+        let zone = self.view.time_zone.as_ref().ok_or_else(|| {
+            Fault::new(Code::FUNCTION_ACROSS_NODES, "the local time can't be computed in the session's TimeZone")
+                .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
+        })?;
+        let local = local_us(self.moment.now_us, zone);
+        Ok(match ty {
+            KeyType::Date => Value::Date(local.div_euclid(86_400_000_000) as i32),
+            _ => Value::Timestamp(local),
+        })
     }
 
     pub fn bind(&mut self) -> Planned {
@@ -64,7 +91,7 @@ impl Binder<'_, '_> {
             Route::Refused(fault) => Err(fault.clone()),
             Route::Fixed(node) => Ok(self.plan(vec![part(*node, Text::Original)], Merge::Relay)),
             Route::Same { nodes, now } => {
-                let text = self.spliced(if nodes.len() > 1 { self.now_splices(now) } else { Vec::new() });
+                let text = self.spliced(if nodes.len() > 1 { self.now_splices(now)? } else { Vec::new() });
                 Ok(self.plan(nodes.iter().map(|n| part(*n, text.clone())).collect(), Merge::Same))
             }
             Route::Parts(list) => {
@@ -127,7 +154,7 @@ impl Binder<'_, '_> {
                     return hinted_shard(&pruning.sharding, shard, t).map(Some);
                 }
                 if let Some(key) = &tables.key_hint {
-                    return hinted_key(pruning, key, t, &self.view.time_zone).map(Some);
+                    return hinted_key(pruning, key, t, self.view.time_zone.as_ref()).map(Some);
                 }
                 Ok(Some(if pruning.is_hopeless() { Shards::All } else { pruning.shards(&constants) }))
             })
@@ -205,7 +232,7 @@ impl Binder<'_, '_> {
         let mut merge = s.scatter.merge.clone();
         merge.limit = self.count(s.scatter.limit.as_ref(), "LIMIT")?;
         merge.offset = self.count(s.scatter.offset.as_ref(), "OFFSET")?.unwrap_or(0);
-        let mut splices = self.now_splices(&s.now);
+        let mut splices = self.now_splices(&s.now)?;
         splices.extend(s.hidden.iter().map(|(at, text)| Splice::insert(*at, text.clone())));
         splices.extend(s.remove.iter().map(|at| Splice::replace(*at, "")));
         if s.scatter.limit.is_some() && s.scatter.push_limit {
@@ -318,7 +345,6 @@ impl Binder<'_, '_> {
         }
         let groups = self.insert_groups(insert, &next_ids)?;
         let fills = !insert.rows.added.is_empty() || insert.replaced.iter().any(|r| !r.is_empty()) || !insert.now.is_empty();
-        let several = groups.len() > 1;
         let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
         let mut parts = Vec::new();
         for ((node, shard), rows) in &groups {
@@ -332,7 +358,7 @@ impl Binder<'_, '_> {
                 part.shards = self.row_shards(insert, rows, &next_ids, &p.sharding)?.into_iter().collect();
             }
             if !whole || fills || separate {
-                let mut splices = self.row_splices(insert, rows, &next_ids);
+                let mut splices = self.row_splices(insert, rows, &next_ids)?;
                 if let (true, Some(shard)) = (separate, shard) {
                     splices.extend(name_splice(&insert.table, *shard));
                 }
@@ -342,8 +368,15 @@ impl Binder<'_, '_> {
             parts.push(part);
         }
         let merge = if everywhere { Merge::Same } else { Merge::Sum };
-        debug_assert!(several || parts.len() == 1);
-        Ok(self.plan(parts, merge))
+        let mut plan = self.plan(parts, merge);
+        if let Home::Sharded(sharding) = &insert.table.table.home
+            && let Scheme::Time(time) = &sharding.scheme
+            && time.create_outside
+        {
+            let name = &insert.table.table.name;
+            plan.periods = plan.parts.iter().flat_map(|p| &p.shards).map(|s| (name.clone(), *s)).collect();
+        }
+        Ok(plan)
     }
 
     /// Which rows go where. With separate tables the shard is part of where.
@@ -389,7 +422,7 @@ impl Binder<'_, '_> {
         for ((source, ty), column) in insert.rows.rows[row].keys.iter().zip(types).zip(&sharding.key) {
             let value = match source {
                 KeySource::Cell(expr) => self.constants().key(expr, *ty),
-                KeySource::Now => Key::Known(now_value(self.moment.now_us, *ty, &self.view.time_zone)),
+                KeySource::Now => Key::Known(self.now_value(*ty)?),
                 // A generated key column is the only one generated, or the first id of the row.
                 KeySource::NextId => ids[row].first().map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
             };
@@ -415,8 +448,8 @@ impl Binder<'_, '_> {
         })
     }
 
-    fn row_splices(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>]) -> Vec<Splice> {
-        let mut splices = self.now_splices(&insert.now);
+    fn row_splices(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>]) -> Result<Vec<Splice>, Fault> {
+        let mut splices = self.now_splices(&insert.now)?;
         let added = &insert.rows.added;
         if !added.is_empty() {
             let names: Vec<String> = added.iter().map(|(c, _)| format!(", \"{}\"", c.replace('"', "\"\""))).collect();
@@ -440,18 +473,19 @@ impl Binder<'_, '_> {
             first = false;
             let mut next = ids[i].iter();
             let mut text_of = |fill: &Fill| match fill {
-                Fill::NextId => next.next().map_or_else(|| "DEFAULT".to_string(), ToString::to_string),
-                Fill::Now(ty) => now_text(self.moment.now_us, sql_type(*ty), &self.view.time_zone),
+                Fill::NextId => Ok(next.next().map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
+                Fill::Now(ty) => self.now_text(sql_type(*ty)),
             };
             for ((_, fill), at) in insert.rows.rows[i].replaced.iter().zip(&insert.replaced[i]) {
-                splices.push(Splice::replace(*at, text_of(fill)));
+                splices.push(Splice::replace(*at, text_of(fill)?));
             }
-            let values: Vec<String> = added.iter().map(|(_, fill)| format!(", {}", text_of(fill))).collect();
+            let values: Vec<String> =
+                added.iter().map(|(_, fill)| Ok(format!(", {}", text_of(fill)?))).collect::<Result<_, Fault>>()?;
             if !values.is_empty() {
                 splices.push(Splice::insert(span.end - 1, values.concat()));
             }
         }
-        splices
+        Ok(splices)
     }
 }
 
@@ -502,7 +536,7 @@ fn hinted_shard(sharding: &Sharding, shard: i32, table: &NamedTable) -> Result<S
     Ok(Shards::These(BTreeSet::from([ShardId(shard)])))
 }
 
-fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zone: &TimeZone) -> Result<Shards, Fault> {
+fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zone: Option<&TimeZone>) -> Result<Shards, Fault> {
     let bad = |why: &str| Fault::new(Code::BAD_HINT, format!("the key hint '{key}' for {}: {why}", table.table.name));
     let parts: Vec<&str> = if pruning.keys.len() == 1 { vec![key] } else { key.split(',').map(str::trim).collect() };
     if parts.len() != pruning.keys.len() {
@@ -530,27 +564,9 @@ fn sql_type(ty: KeyType) -> &'static str {
     }
 }
 
-/// The transaction's time as a key value.
-fn now_value(now_us: i64, ty: KeyType, zone: &TimeZone) -> Value {
-    match ty {
-        KeyType::Timestamptz => Value::Timestamp(now_us),
-        KeyType::Date => Value::Date(local_us(now_us, zone).div_euclid(86_400_000_000) as i32),
-        _ => Value::Timestamp(local_us(now_us, zone)),
-    }
-}
-
 fn local_us(now_us: i64, zone: &TimeZone) -> i64 {
     let offset = jiff::Timestamp::from_microsecond(now_us.saturating_add(EPOCH_US))
         .map(|t| i64::from(zone.to_offset(t).seconds()))
         .unwrap_or(0);
     now_us.saturating_add(offset * 1_000_000)
-}
-
-/// The transaction's time as a constant of a type.
-fn now_text(now_us: i64, ty: &str, zone: &TimeZone) -> String {
-    match ty {
-        "date" => format!("'{}'::pg_catalog.date", now_value(now_us, KeyType::Date, zone)),
-        "timestamp" => format!("'{}'::pg_catalog.timestamp", now_value(now_us, KeyType::Timestamp, zone)),
-        _ => format!("'{}+00'::pg_catalog.timestamptz", Value::Timestamp(now_us)),
-    }
 }

@@ -93,7 +93,6 @@ pub fn rows(
         for (i, cell) in cells.iter().enumerate() {
             let fill = match cell {
                 Expr::Column(n) if n.parts.len() == 1 && n.last() == "default" => fill_of(&columns[i])?,
-                Expr::Default => fill_of(&columns[i])?,
                 _ => now_fill(cell, &columns[i], table),
             };
             // A value of now() in a column that isn't a key stays the server's, unless copies must agree.

@@ -134,7 +134,7 @@ impl SessionView {
         (Arc::as_ptr(&self.database) as usize).hash(&mut hash);
         self.database.catalog.epoch.hash(&mut hash);
         self.search_path.hash(&mut hash);
-        self.time_zone.iana_name().hash(&mut hash);
+        self.time_zone.as_ref().map(jiff::tz::TimeZone::iana_name).hash(&mut hash);
         self.standard_conforming_strings.hash(&mut hash);
         self.read_hint.hash(&mut hash);
         self.key_hint.hash(&mut hash);

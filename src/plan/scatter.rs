@@ -344,7 +344,9 @@ impl Merging<'_> {
             let Some(last) = self.clauses.items.last() else {
                 return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "a SELECT without columns can't be merged"));
             };
-            let list: Vec<String> = self.hidden.iter().map(|h| format!(", {h}")).collect();
+            // Names of their own, so that no ORDER BY name can mean them.
+            let list: Vec<String> =
+                self.hidden.iter().enumerate().map(|(i, h)| format!(", {h} AS margay_hidden_{i}")).collect();
             self.out.hidden = Some((last.end, list.concat()));
             self.out.merge.hidden = self.hidden.len();
         }
@@ -557,7 +559,7 @@ impl Merging<'_> {
                     let same = |item: &Item| matches!(item, Item::Expr { expr, .. } if self.column(expr).as_ref() == Some(column));
                     return Ok(self.select.items.iter().position(same));
                 }
-                if name.parts.len() == 1 && self.view.database.catalog.loaded {
+                if name.parts.len() == 1 && self.analysis.facts.knows_columns(&self.analysis.top) {
                     return Ok(position_of(self.select, name.last()));
                 }
             }

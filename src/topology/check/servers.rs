@@ -46,12 +46,7 @@ impl Check<'_> {
         all
     }
 
-    fn node(
-        &mut self,
-        node: &mut Node,
-        written: &file::Node,
-        addresses: &mut Addresses,
-    ) {
+    fn node(&mut self, node: &mut Node, written: &file::Node, addresses: &mut Addresses) {
         let overridden = self.overrides.nodes.get(&*node.name).cloned();
         let mut engine = None;
         let indexes: Vec<String> = (0..written.replicas.len()).map(|i| i.to_string()).collect();

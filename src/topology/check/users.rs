@@ -74,12 +74,13 @@ impl Check<'_> {
 
     fn client_secret(&mut self, user: &file::User, path: &[&str]) -> Secret {
         let trust = user.trust.unwrap_or(false);
+        let whole = path;
         let path = join(path, &["password"]);
         let Some(secret) = &user.password else {
             if !trust {
                 let message = format!("the user `{}` has no password", user.name);
                 self.wrong(
-                    &path,
+                    whole,
                     message,
                     "write `password: {env: NAME}`, or `trust: true` to let the user in without one",
                 );

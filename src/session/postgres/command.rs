@@ -1,0 +1,341 @@
+//! What Margay does itself: transactions, settings, its own SHOW and EXPLAIN ROUTE, DISCARD, DEALLOCATE.
+//! The same for both protocols.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::grid;
+use super::session::Session;
+use super::session::{PipelineClient as Client, client};
+use super::view::Hints;
+use crate::model::{Code, Fault};
+use crate::pipeline::{self, Ended, Failure, Txn, Warning};
+use crate::plan::{Command, Merge, Params, ReadHint, Role, SetCommand, Statement, Text, TxnCommand};
+use crate::session::registry::server_name;
+use crate::wire::postgres::backend;
+
+const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
+const ROUTE_COLUMNS: &[&str] = &["step", "node", "server role", "shards", "sql", "note"];
+
+/// The columns of a command that returns rows of Margay's own.
+pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
+    match command {
+        Command::ShowMargay(name) => Some(vec![format!("margay.{name}")]),
+        Command::ExplainRoute(_) => Some(ROUTE_COLUMNS.iter().map(|c| (*c).to_owned()).collect()),
+        Command::Empty
+        | Command::Query(_)
+        | Command::Txn(_)
+        | Command::Set(_)
+        | Command::Deallocate { .. }
+        | Command::Discard { .. } => None,
+    }
+}
+
+fn ends_failed_transaction(command: &Command) -> bool {
+    match command {
+        Command::Txn(txn) => match txn {
+            TxnCommand::Commit { .. } | TxnCommand::Rollback { .. } | TxnCommand::RollbackTo(_) => true,
+            TxnCommand::Begin { .. }
+            | TxnCommand::Savepoint(_)
+            | TxnCommand::Release(_)
+            | TxnCommand::SetTransaction { .. } => false,
+        },
+        Command::Empty => true,
+        Command::Query(_)
+        | Command::Set(_)
+        | Command::ExplainRoute(_)
+        | Command::Deallocate { .. }
+        | Command::Discard { .. }
+        | Command::ShowMargay(_) => false,
+    }
+}
+
+impl Session {
+    /// Carries the command out and answers it. `describe`: the client wants to hear the columns, in
+    /// these formats.
+    pub async fn command(&mut self, statement: &Statement, describe: Option<&[i16]>) -> Result<(), Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) && !ends_failed_transaction(&statement.command) {
+            return Err(pipeline::aborted());
+        }
+        match &statement.command {
+            Command::Empty => backend::empty_query_response(self.out.buf()),
+            Command::Query(_) => return Err(Fault::internal("a query was taken for a command").into()),
+            Command::Txn(txn) => return self.transaction(txn).await,
+            Command::Set(set) => return self.set(set).await,
+            Command::ExplainRoute(sql) => return self.explain_route(sql, describe),
+            Command::ShowMargay(name) => return self.show(name, describe),
+            Command::Deallocate { name } => return self.deallocate(name.as_deref()),
+            Command::Discard { what } => return self.discard(what).await,
+        }
+        Ok(())
+    }
+
+    async fn transaction(&mut self, command: &TxnCommand) -> Result<(), Failure> {
+        let tag = match command {
+            TxnCommand::Begin { modes, tag, text } => {
+                let warning = self.hold.begin(*modes, text)?;
+                self.warn(warning);
+                tag
+            }
+            TxnCommand::Commit { chain } => {
+                let again = self.chained(*chain, "COMMIT AND CHAIN")?;
+                self.warn_if_none();
+                self.extended.end_portals();
+                let ended = self.commit().await?;
+                if let Some((modes, text)) = again {
+                    self.hold.begin(modes, &text)?;
+                }
+                match ended {
+                    Ended::Committed { .. } | Ended::Nothing => "COMMIT",
+                    Ended::RolledBack => "ROLLBACK",
+                }
+            }
+            TxnCommand::Rollback { chain } => {
+                let again = self.chained(*chain, "ROLLBACK AND CHAIN")?;
+                self.warn_if_none();
+                self.extended.end_portals();
+                self.catalog_changed = false;
+                self.hold.rollback().await;
+                if let Some((modes, text)) = again {
+                    self.hold.begin(modes, &text)?;
+                }
+                "ROLLBACK"
+            }
+            TxnCommand::Savepoint(name) => {
+                self.hold.savepoint(name).await?;
+                "SAVEPOINT"
+            }
+            TxnCommand::Release(name) => {
+                self.hold.release_savepoint(name).await?;
+                "RELEASE"
+            }
+            TxnCommand::RollbackTo(name) => {
+                self.hold.rollback_to(name).await?;
+                "ROLLBACK"
+            }
+            TxnCommand::SetTransaction { modes, text } => {
+                let warning = self.hold.set_transaction(*modes, text).await?;
+                self.warn(warning);
+                "SET"
+            }
+        };
+        self.tag(tag);
+        Ok(())
+    }
+
+    /// COMMIT, counted.
+    pub async fn commit(&mut self) -> Result<Ended, Failure> {
+        let ended = self.hold.commit().await;
+        let counters = &self.shared.registry;
+        match &ended {
+            Ok(Ended::Committed { two_phase: true }) => counters.two_phase.fetch_add(1, Ordering::Relaxed),
+            Ok(Ended::Committed { two_phase: false }) => counters.one_phase.fetch_add(1, Ordering::Relaxed),
+            Ok(Ended::RolledBack | Ended::Nothing) => 0,
+            Err(_) => counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed),
+        };
+        ended
+    }
+
+    /// What the next transaction begins with, if it is chained to this one.
+    fn chained(
+        &self,
+        chain: bool,
+        what: &'static str,
+    ) -> Result<Option<(crate::plan::TxnModes, Box<str>)>, Failure> {
+        match self.hold.txn.block() {
+            _ if !chain => Ok(None),
+            Some(block) if !block.implicit => Ok(Some((block.modes, block.begin.clone()))),
+            Some(_) | None => Err(Failure::Margay(
+                Fault::new(Code::UNSUPPORTED_STATEMENT, format!("{what} can only be used in transaction blocks"))
+                    .sqlstate("25P01"),
+            )),
+        }
+    }
+
+    fn warn_if_none(&mut self) {
+        if self.hold.txn.block().is_none_or(|block| block.implicit) {
+            self.warn(Some(NONE_OPEN));
+        }
+    }
+
+    fn warn(&mut self, warning: Option<Warning>) {
+        let Some((sqlstate, text)) = warning else { return };
+        let fields = [(b'S', "WARNING"), (b'V', "WARNING"), (b'C', sqlstate), (b'M', text)];
+        backend::fields(self.out.buf(), b'N', fields.into_iter().map(|(code, text)| (code, text.as_bytes())));
+    }
+
+    fn tag(&mut self, tag: &str) {
+        backend::command_complete(self.out.buf(), tag.as_bytes());
+    }
+
+    async fn set(&mut self, command: &SetCommand) -> Result<(), Failure> {
+        let tag = if command.value.is_some() { "SET" } else { "RESET" };
+        if let Some(name) = command.name.strip_prefix("margay.") {
+            self.set_own(name, command.value.as_deref())?;
+            self.tag(tag);
+            return Ok(());
+        }
+        if command.name.is_empty() {
+            self.hints = Hints::default();
+            self.forget_view();
+        }
+        let startup = Arc::clone(&self.startup);
+        let warning = self.hold.set(command, &startup, client!(self)).await?;
+        self.warn(warning);
+        if &*command.name == "application_name" {
+            self.entry.client.set_application(self.statuses.text("application_name").unwrap_or_default());
+        }
+        self.tag(tag);
+        Ok(())
+    }
+
+    fn set_own(&mut self, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let value = value.map(|v| v.trim().trim_matches('\'')).filter(|v| !v.eq_ignore_ascii_case("default"));
+        match (name, value) {
+            ("read", None) => self.hints.read = None,
+            ("read", Some("primary")) => self.hints.read = Some(ReadHint::Primary),
+            ("read", Some("replica")) => self.hints.read = Some(ReadHint::Replica),
+            ("key", value) => self.hints.key = value.map(|v| v.replace("''", "'").into()),
+            ("read", Some(other)) => {
+                let fault = Fault::new(
+                    Code::BAD_HINT,
+                    format!("invalid value for parameter \"margay.read\": \"{other}\""),
+                );
+                return Err(fault.sqlstate("22023").hint("use 'primary', 'replica' or DEFAULT").into());
+            }
+            (_, _) => return Err(no_setting(name)),
+        }
+        self.forget_view();
+        Ok(())
+    }
+
+    fn show(&mut self, name: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
+        let value = match name {
+            "servers" => {
+                let names: Vec<&str> = self.previous_servers.iter().map(|s| server_name(s)).collect();
+                names.join(",")
+            }
+            "read" => match self.hints.read {
+                None => "default",
+                Some(ReadHint::Primary) => "primary",
+                Some(ReadHint::Replica) => "replica",
+            }
+            .to_owned(),
+            "key" => self.hints.key.as_deref().unwrap_or_default().to_owned(),
+            other => return Err(no_setting(other)),
+        };
+        let column = format!("margay.{name}");
+        if let Some(formats) = describe {
+            grid::description(&mut self.out, &[&column], formats);
+        }
+        grid::row(&mut self.out, [Some(value.as_str())]);
+        self.tag("SHOW");
+        Ok(())
+    }
+
+    fn explain_route(&mut self, sql: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
+        let view = self.view();
+        let statement = self.shared.planner.read(sql, &view)?;
+        let rows: Vec<[String; 6]> = match &statement.command {
+            Command::Query(_) => {
+                let plan = self.bind(&statement, &Params::default())?;
+                let note = match &plan.merge {
+                    Merge::Relay => "relay",
+                    Merge::Rows(_) => "rows are merged",
+                    Merge::Sum => "affected rows add up",
+                    Merge::Same => "the same on each node",
+                };
+                let role = match plan.role {
+                    Role::Primary => "primary",
+                    Role::Any => "replica or primary",
+                };
+                let tier = pipeline::tier(&plan);
+                plan.parts
+                    .iter()
+                    .enumerate()
+                    .map(|(i, part)| {
+                        let shards: Vec<String> = part.shards.iter().map(ToString::to_string).collect();
+                        let text = match &part.text {
+                            Text::Original => &*statement.text,
+                            Text::Spliced(text) => text,
+                        };
+                        [
+                            (i + 1).to_string(),
+                            self.snapshot.nodes.get(part.node.index()).map_or(String::new(), |n| n.name.to_string()),
+                            role.to_owned(),
+                            shards.join(", "),
+                            text.to_owned(),
+                            format!("{tier}: {note}"),
+                        ]
+                    })
+                    .collect()
+            }
+            Command::Empty
+            | Command::Txn(_)
+            | Command::Set(_)
+            | Command::ExplainRoute(_)
+            | Command::Deallocate { .. }
+            | Command::Discard { .. }
+            | Command::ShowMargay(_) => {
+                let text = statement.text.to_string();
+                vec![["1".into(), String::new(), String::new(), String::new(), text, "carried out by Margay".into()]]
+            }
+        };
+        if let Some(formats) = describe {
+            grid::description(&mut self.out, ROUTE_COLUMNS, formats);
+        }
+        for row in &rows {
+            grid::row(&mut self.out, row.iter().map(|v| Some(v.as_str())));
+        }
+        self.tag("EXPLAIN");
+        Ok(())
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        match name {
+            None => {
+                self.extended.forget_statements();
+                self.tag("DEALLOCATE ALL");
+            }
+            Some(name) => {
+                if !self.extended.forget_statement(name.as_bytes()) {
+                    let message = format!("prepared statement \"{name}\" does not exist");
+                    return Err(Fault::new(Code::NO_STATEMENT, message).into());
+                }
+                self.tag("DEALLOCATE");
+            }
+        }
+        Ok(())
+    }
+
+    async fn discard(&mut self, what: &str) -> Result<(), Failure> {
+        let what = what.to_ascii_uppercase();
+        if what == "ALL" {
+            if !matches!(self.hold.txn, Txn::Idle) {
+                let fault = Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    "DISCARD ALL cannot run inside a transaction block",
+                );
+                return Err(fault.sqlstate("25001").into());
+            }
+            self.extended.forget_statements();
+            self.hints = Hints::default();
+            self.forget_view();
+            self.hold.unpin();
+            let reset = SetCommand { name: "".into(), value: None, local: false, text: "RESET ALL".into() };
+            let startup = Arc::clone(&self.startup);
+            self.hold.set(&reset, &startup, client!(self)).await?;
+        } else if self.hold.is_pinned() {
+            let shell = self.hold.database.shell;
+            self.hold.run_quietly(shell, &format!("DISCARD {what}")).await?;
+        }
+        self.tag(&format!("DISCARD {what}"));
+        Ok(())
+    }
+}
+
+fn no_setting(name: &str) -> Failure {
+    let message = format!("unrecognized configuration parameter \"margay.{name}\"");
+    let fault = Fault::new(Code::BAD_HINT, message).sqlstate("42704");
+    fault.hint("there are margay.read, margay.key and, for SHOW, margay.servers").into()
+}

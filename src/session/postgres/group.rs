@@ -1,0 +1,165 @@
+//! Messages of the extended protocol that go to one server together, in one write, and whose answers come
+//! back in the client's order.
+
+use bytes::Bytes;
+
+use super::extended::Prepared;
+use crate::backend::Lease;
+use crate::model::NodeId;
+use crate::pipeline::{Exchange, Expect, Seat, Task, statement_key};
+use crate::plan::Role;
+use crate::wire::postgres::frame::Frame;
+use crate::wire::postgres::frontend::{self, Message, Target};
+
+use std::sync::Arc;
+
+/// One message of a group.
+#[derive(Clone)]
+pub(super) enum Item {
+    /// An answer of Margay's own, at its place among the server's.
+    Local(Bytes),
+    /// The client's own Parse, whose answer it sees.
+    Parse { statement: Arc<Prepared>, frame: Frame },
+    DescribeStatement { statement: Arc<Prepared> },
+    /// `text`: where it isn't the statement's own. `pass`: the client waits for BindComplete.
+    Bind { statement: Arc<Prepared>, frame: Frame, text: Option<Arc<str>>, pass: bool },
+    DescribePortal { frame: Frame },
+    Execute { frame: Frame },
+    ClosePortal { frame: Frame },
+}
+
+#[derive(Default)]
+pub(super) struct Group {
+    pub items: Vec<Item>,
+    /// Where it goes, as soon as an item says so.
+    pub task: Option<Task>,
+    /// Where it goes if no item says so.
+    pub fallback: Option<NodeId>,
+    pub executes: usize,
+    /// COPY FROM STDIN: Sync must wait for its end.
+    pub copies: bool,
+    pub changes_catalog: bool,
+    pub outside_txn: bool,
+    /// The text of the last statement executed.
+    pub sql: Option<Arc<str>>,
+}
+
+impl Group {
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Joins the needs of one more statement; false: it must go elsewhere.
+    pub fn join(&mut self, task: Task) -> bool {
+        match &mut self.task {
+            None => self.task = Some(task),
+            Some(own) if own.node != task.node => return false,
+            Some(own) => {
+                if task.role == Role::Primary {
+                    own.role = Role::Primary;
+                }
+                own.writes |= task.writes;
+                own.pins |= task.pins;
+            }
+        }
+        true
+    }
+
+    /// Where it goes. None: there is nothing for a server in it.
+    pub fn target(&self) -> Option<Task> {
+        let needs_server = self.items.iter().any(|item| !matches!(item, Item::Local(_)));
+        let fallback = || Some(Task { node: self.fallback?, role: Role::Any, writes: false, pins: false });
+        if needs_server { self.task.or_else(fallback) } else { None }
+    }
+
+    /// A Parse that no server needs to see, since what is bound to it goes elsewhere.
+    pub fn answer_parse_locally(&mut self, of: &Arc<Prepared>) {
+        for item in &mut self.items {
+            if matches!(item, Item::Parse { statement, .. } if Arc::ptr_eq(statement, of)) {
+                *item = Item::Local(Bytes::from_static(b"1\0\0\0\x04"));
+            }
+        }
+    }
+
+    /// Writes the messages and notes the answers that are owed for them.
+    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &crate::backend::Settings) {
+        let lease = &mut seat.lease;
+        // The unnamed statement as it stands on this connection, if this group has put it there.
+        let mut unnamed: Option<&Arc<Prepared>> = None;
+        for item in &self.items {
+            match item {
+                Item::Local(bytes) => exchange.expect.push_back(Expect::Local(bytes.clone())),
+                Item::Parse { statement, frame } if statement.is_unnamed() => {
+                    lease.queue(&frame.bytes);
+                    exchange.expect.push_back(Expect::Parse { pass: true });
+                    unnamed = Some(statement);
+                }
+                Item::Parse { statement, .. } => {
+                    let (_, fresh) = ensure(lease, statement, None, settings, exchange, true);
+                    if !fresh {
+                        exchange.expect.push_back(Expect::Local(Bytes::from_static(b"1\0\0\0\x04")));
+                    }
+                }
+                Item::DescribeStatement { statement } => {
+                    if unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
+                        frontend::describe(lease.write_buf(), Target::Statement, b"");
+                    } else {
+                        let (name, _) = ensure(lease, statement, None, settings, exchange, false);
+                        frontend::describe(lease.write_buf(), Target::Statement, name.as_bytes());
+                    }
+                    exchange.expect.push_back(Expect::DescribeStatement { pass: true });
+                }
+                Item::Bind { statement, frame, text, pass } => {
+                    if text.is_none() && unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
+                        lease.queue(&frame.bytes);
+                    } else {
+                        let (name, _) = ensure(lease, statement, text.as_deref(), settings, exchange, false);
+                        if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
+                            frontend::rebind(lease.write_buf(), bind.portal, name.as_bytes(), &bind);
+                        }
+                    }
+                    exchange.expect.push_back(Expect::Bind { pass: *pass });
+                }
+                Item::DescribePortal { frame } => {
+                    lease.queue(&frame.bytes);
+                    exchange.expect.push_back(Expect::DescribePortal { pass: true });
+                }
+                Item::Execute { frame } => {
+                    lease.queue(&frame.bytes);
+                    exchange.expect.push_back(Expect::Execute);
+                }
+                Item::ClosePortal { frame } => {
+                    lease.queue(&frame.bytes);
+                    exchange.expect.push_back(Expect::Close { pass: true });
+                }
+            }
+        }
+        if self.copies {
+            frontend::flush(lease.write_buf());
+            exchange.late_sync = true;
+        } else {
+            frontend::sync(lease.write_buf());
+        }
+        exchange.expect.push_back(Expect::Sync);
+    }
+}
+
+/// The server-side name of a statement on this connection, parsed there if need be. True: a Parse was
+/// queued, whose answer is passed on if `pass`.
+fn ensure(
+    lease: &mut Lease,
+    statement: &Prepared,
+    text: Option<&str>,
+    settings: &crate::backend::Settings,
+    exchange: &mut Exchange,
+    pass: bool,
+) -> (crate::backend::StatementName, bool) {
+    let text = text.unwrap_or(&statement.statement.text).as_bytes();
+    let types = statement.types_to_send(text);
+    let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+    if fresh {
+        frontend::parse(lease.write_buf(), name.as_bytes(), text, types.iter().copied());
+        exchange.expect.push_back(Expect::Parse { pass });
+    }
+    (name, fresh)
+}

@@ -1,0 +1,91 @@
+//! What the client sends: a read buffer cut into frames.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::wire::postgres::ProtocolError;
+use crate::wire::postgres::frame::{self, Frame};
+
+/// Room for one read.
+const READ_BYTES: usize = 8 << 10;
+/// Read ahead while a statement runs, to notice that the client left or what it sends next.
+const AHEAD_BYTES: usize = 64 << 10;
+
+pub(super) struct Inlet {
+    socket: Box<dyn AsyncRead + Send + Unpin>,
+    buf: BytesMut,
+    /// The client has closed its end.
+    closed: bool,
+    /// Longest frame taken.
+    pub limit: usize,
+}
+
+impl Inlet {
+    pub fn new(socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+        Self { socket, buf: BytesMut::with_capacity(READ_BYTES), closed: false, limit: frame::MAX_LOGIN }
+    }
+
+    /// The next frame, if it is all there.
+    pub fn buffered(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        frame::split(&mut self.buf, self.limit)
+    }
+
+    /// The next frame; None: the client has left.
+    pub async fn frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
+            }
+            if !self.more().await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The untagged frame that a connection starts with.
+    pub async fn startup(&mut self) -> Result<Option<Bytes>, ProtocolError> {
+        loop {
+            if let Some(frame) = frame::split_startup(&mut self.buf)? {
+                return Ok(Some(frame));
+            }
+            if !self.more().await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads once; false: there will be no more.
+    async fn more(&mut self) -> bool {
+        poll_fn(|cx| self.poll_more(cx)).await
+    }
+
+    pub fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.closed {
+            return Poll::Ready(false);
+        }
+        if self.buf.capacity() - self.buf.len() < READ_BYTES / 4 {
+            self.buf.reserve(READ_BYTES);
+        }
+        match pin!(self.socket.read_buf(&mut self.buf)).poll(cx) {
+            Poll::Ready(Ok(0) | Err(_)) => {
+                self.closed = true;
+                Poll::Ready(false)
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Enough was read ahead.
+    pub fn is_full(&self) -> bool {
+        self.buf.len() >= AHEAD_BYTES
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+}

@@ -1,0 +1,264 @@
+//! One client's session: its state, the loop over its messages, and the end of each of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::extended::Extended;
+use super::fatal;
+use super::inlet::Inlet;
+use super::view::{Hints, view};
+use super::watch::watched;
+use super::welcome::Newcomer;
+use crate::backend::Settings;
+use crate::model::{Code, Fault};
+use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
+use crate::plan::SessionView;
+use crate::session::listener::Shutdown;
+use crate::session::registry::{Activity, Entry, Work};
+use crate::session::shared::Shared;
+use crate::topology::Snapshot;
+use crate::wire::postgres::backend::{self, TxStatus};
+use crate::wire::postgres::frame::Frame;
+
+pub(super) struct Session {
+    pub shared: Shared,
+    pub snapshot: Arc<Snapshot>,
+    pub hold: Hold,
+    pub out: Outlet,
+    pub statuses: Statuses,
+    pub feed: Option<CopyFeed>,
+    /// What RESET goes back to.
+    pub startup: Arc<Settings>,
+    pub hints: Hints,
+    pub extended: Extended,
+    pub entry: Entry,
+    /// Servers that answered the previous statement.
+    pub previous_servers: Vec<Arc<str>>,
+    /// Schema was changed in a transaction that isn't committed yet, or just was.
+    pub catalog_changed: bool,
+    view: Option<Viewed>,
+    _seat: OwnedSemaphorePermit,
+}
+
+/// A view with what it was computed from.
+struct Viewed {
+    view: Arc<SessionView>,
+    settings: Arc<Settings>,
+    statuses: u64,
+    read_only: bool,
+}
+
+/// What to do after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Leave,
+}
+
+impl Session {
+    pub fn new(newcomer: Newcomer, shared: Shared, out: Outlet) -> Self {
+        let Newcomer { snapshot, hold, statuses, startup, entry, seat, minor: _ } = newcomer;
+        Self {
+            shared,
+            snapshot,
+            hold,
+            out,
+            statuses,
+            feed: None,
+            startup,
+            hints: Hints::default(),
+            extended: Extended::default(),
+            entry,
+            previous_servers: Vec::new(),
+            catalog_changed: false,
+            view: None,
+            _seat: seat,
+        }
+    }
+
+    /// Serves the client until it leaves.
+    pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
+        let (copy, feed) = copy_channel();
+        self.feed = Some(feed);
+        let using = Arc::clone(&self.hold.using);
+        loop {
+            let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
+            let frame = match inlet.buffered() {
+                Ok(Some(frame)) => Ok(Some(frame)),
+                Ok(None) => tokio::select! {
+                    frame = inlet.frame() => frame,
+                    () = stop.begun(), if idle => {
+                        let fault = Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
+                        fatal(&mut self.out, &fault);
+                        break;
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            let frame = match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    fatal(&mut self.out, &error.into());
+                    break;
+                }
+            };
+            let next = watched(self.message(frame), &mut inlet, &using, &copy).await;
+            if next == Next::Leave || self.out.is_gone() {
+                break;
+            }
+        }
+        self.hold.rollback().await;
+        self.hold.abandon();
+        self.out.close().await;
+    }
+
+    async fn message(&mut self, frame: Frame) -> Next {
+        match frame.tag {
+            b'Q' => self.simple(frame).await,
+            b'P' | b'B' | b'D' | b'E' | b'C' => self.extended_message(frame).await,
+            b'H' => self.flush_batch().await,
+            b'S' => self.sync().await,
+            b'X' => return Next::Leave,
+            // What is left of a COPY that has failed.
+            b'd' | b'c' | b'f' => {}
+            b'F' => {
+                let fault = Fault::new(Code::UNSUPPORTED_STATEMENT, "the function call protocol is not supported")
+                    .hint("write SELECT function(…)");
+                self.failed(fault.into()).await;
+                self.ready().await;
+            }
+            tag => {
+                let fault = Fault::new(Code::PROTOCOL, format!("invalid frontend message type {tag}"));
+                fatal(&mut self.out, &fault);
+                return Next::Leave;
+            }
+        }
+        Next::GoOn
+    }
+
+    /// The beginning of a message or batch that may run statements.
+    pub fn begin_message(&mut self) {
+        self.hold.using.clear();
+        self.hold.using.forget_request();
+        self.entry.client.set_activity(Activity::Active);
+        if matches!(self.hold.txn, Txn::Idle) {
+            self.renew_rules();
+        }
+    }
+
+    /// Between transactions the session takes over what the rules and the catalog have become.
+    fn renew_rules(&mut self) {
+        let newest = self.shared.snapshot.load();
+        if Arc::ptr_eq(&newest, &self.snapshot) {
+            return;
+        }
+        if let Some(database) = newest.database(&self.hold.database.name) {
+            self.hold.renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+            self.snapshot = Arc::clone(&newest);
+            self.view = None;
+        }
+    }
+
+    pub fn view(&mut self) -> Arc<SessionView> {
+        let read_only = self.hold.is_read_only();
+        if let Some(viewed) = &self.view {
+            let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
+                && viewed.statuses == self.statuses.changes
+                && viewed.read_only == read_only;
+            if fresh {
+                return Arc::clone(&viewed.view);
+            }
+        }
+        let database = &self.hold.database;
+        let role = self.snapshot.nodes.get(database.shell.index()).and_then(|n| n.servers.first());
+        let view = Arc::new(view(
+            self.snapshot.epoch,
+            database,
+            role.map_or("", |server| &server.user),
+            &self.hold.settings,
+            &self.statuses,
+            &self.hints,
+            read_only,
+        ));
+        self.view = Some(Viewed {
+            view: Arc::clone(&view),
+            settings: Arc::clone(&self.hold.settings),
+            statuses: self.statuses.changes,
+            read_only,
+        });
+        view
+    }
+
+    /// Margay's own settings changed.
+    pub fn forget_view(&mut self) {
+        self.view = None;
+    }
+
+    /// An error: said to the client, and the transaction is failed.
+    pub async fn failed(&mut self, failure: Failure) {
+        failure.write(self.out.buf());
+        if self.hold.txn.block().is_some_and(|block| block.implicit) {
+            self.hold.rollback().await;
+            self.extended.end_portals();
+        } else {
+            self.hold.txn.fail();
+        }
+    }
+
+    /// The end of a message or batch: ReadyForQuery with the right status.
+    pub async fn ready(&mut self) {
+        self.hold.using.settle().await;
+        self.hold.using.clear();
+        let idle = matches!(self.hold.txn, Txn::Idle);
+        if idle && self.catalog_changed {
+            self.catalog_changed = false;
+            if let Some(refresh) = self.shared.refresh.clone() {
+                refresh.refresh(&self.hold.database.name).await;
+            }
+        }
+        self.hold.tell_news(&mut self.statuses, self.out.buf());
+        let (status, activity) = match &self.hold.txn {
+            Txn::Idle => (TxStatus::Idle, Activity::Idle),
+            Txn::Open(_) => (TxStatus::InTxn, Activity::InTransaction),
+            Txn::Failed(_) => (TxStatus::Failed, Activity::Failed),
+        };
+        self.entry.client.set_activity(activity);
+        backend::ready_for_query(self.out.buf(), status);
+        self.out.flush().await;
+    }
+
+    /// Notes a statement that was carried out.
+    pub fn record(&mut self, sql: &Arc<str>, tier: &'static str, begun: Instant, result: &Result<u64, Failure>) {
+        let servers = std::mem::take(&mut self.hold.answered);
+        self.previous_servers.clone_from(&servers);
+        let replica = servers.iter().any(|s| s.contains("/replica"));
+        let work = Work {
+            servers,
+            tier,
+            replica,
+            duration: begun.elapsed(),
+            rows: result.as_ref().copied().unwrap_or(0),
+            error: result.as_ref().err().map(Failure::code_name),
+            sql: Arc::clone(sql),
+        };
+        self.shared.registry.record(&self.entry.client, work);
+    }
+}
+
+/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
+macro_rules! client {
+    ($session:expr) => {
+        &mut Client {
+            out: &mut $session.out,
+            statuses: &mut $session.statuses,
+            copy: $session.feed.as_mut().expect("the feed is made before the first message"),
+        }
+    };
+}
+pub(super) use client;
+
+/// `Client` must be in scope where the macro is used; this keeps the import in one place.
+pub(super) type PipelineClient<'c> = Client<'c>;

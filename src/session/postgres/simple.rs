@@ -1,0 +1,180 @@
+//! The simple protocol: one message, one or more statements.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::session::Session;
+use super::session::{PipelineClient as Client, client};
+use crate::model::{Code, Fault};
+use crate::pipeline::{self, Failure, Txn};
+use crate::plan::{self, Command, Params, Plan, Statement, Text};
+use crate::wire::postgres::backend;
+use crate::wire::postgres::frame::Frame;
+
+impl Session {
+    pub async fn simple(&mut self, frame: Frame) {
+        if !self.extended.is_idle() {
+            self.flush_batch().await;
+            self.extended.skipping = false;
+        }
+        self.begin_message();
+        let result = self.statements(&frame).await;
+        if let Err(failure) = result {
+            self.failed(failure).await;
+        }
+        self.ready().await;
+    }
+
+    async fn statements(&mut self, frame: &Frame) -> Result<(), Failure> {
+        let sql = query_text(frame)?;
+        let view = self.view();
+        let whole = sql.trim_end().strip_suffix(';').unwrap_or(sql);
+        if !whole.contains(';') {
+            let statement = self.shared.planner.read(sql, &view)?;
+            return self.statement(&statement, Some(&frame.bytes)).await;
+        }
+        let texts = plan::split(sql, view.standard_conforming_strings);
+        match texts.as_slice() {
+            [] => {
+                backend::empty_query_response(self.out.buf());
+                Ok(())
+            }
+            [one] => {
+                let statement = self.shared.planner.read(one, &view)?;
+                self.statement(&statement, Some(&frame.bytes)).await
+            }
+            several => self.several(several, frame).await,
+        }
+    }
+
+    /// Several statements in one message are one transaction, unless they say otherwise themselves.
+    async fn several(&mut self, texts: &[&str], frame: &Frame) -> Result<(), Failure> {
+        if let Some(plan) = self.one_server(texts)? {
+            let begun = Instant::now();
+            let result =
+                pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
+            self.catalog_changed |= plan.changes_catalog;
+            self.record(&query_text(frame)?.into(), "single", begun, &result);
+            return result.map(drop);
+        }
+        for text in texts {
+            let view = self.view();
+            let statement = self.shared.planner.read(text, &view)?;
+            if matches!(statement.command, Command::Query(_) | Command::Set(_)) {
+                self.hold.begin_implicit();
+            }
+            self.statement(&statement, None).await?;
+        }
+        self.end_implicit().await
+    }
+
+    /// Commits what Margay itself began for several statements.
+    pub async fn end_implicit(&mut self) -> Result<(), Failure> {
+        if self.hold.txn.block().is_some_and(|block| block.implicit) {
+            self.extended.end_portals();
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// All statements go to one server as they are: then so does the message, and that server runs it as ever.
+    fn one_server(&mut self, texts: &[&str]) -> Result<Option<Plan>, Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Ok(None);
+        }
+        let view = self.view();
+        let mut whole: Option<Plan> = None;
+        for text in texts {
+            let Ok(statement) = self.shared.planner.read(text, &view) else { return Ok(None) };
+            if !matches!(statement.command, Command::Query(_)) {
+                return Ok(None);
+            }
+            let Ok(plan) = self.bind(&statement, &Params::default()) else { return Ok(None) };
+            let fits = pipeline::task(&plan).is_some()
+                && plan.parts.first().is_some_and(|p| p.text == Text::Original)
+                && !plan.outside_txn;
+            if !fits {
+                return Ok(None);
+            }
+            whole = match whole {
+                None => Some(plan),
+                Some(mut so_far) => {
+                    if so_far.parts.first().map(|p| p.node) != plan.parts.first().map(|p| p.node) {
+                        return Ok(None);
+                    }
+                    if plan.role == plan::Role::Primary {
+                        so_far.role = plan::Role::Primary;
+                    }
+                    so_far.writes |= plan.writes;
+                    so_far.pins |= plan.pins;
+                    so_far.changes_catalog |= plan.changes_catalog;
+                    Some(so_far)
+                }
+            };
+        }
+        Ok(whole)
+    }
+
+    /// One statement of a simple message. `message`: the frame, if it holds nothing else.
+    async fn statement(&mut self, statement: &Statement, message: Option<&[u8]>) -> Result<(), Failure> {
+        if !matches!(statement.command, Command::Query(_)) {
+            return self.command(statement, Some(&[])).await;
+        }
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Err(pipeline::aborted());
+        }
+        let begun = Instant::now();
+        let bound = match self.bind(statement, &Params::default()) {
+            Ok(plan) => self.ensure_periods(&plan).await.map(|()| plan),
+            Err(fault) => Err(fault),
+        };
+        let plan = match bound {
+            Ok(plan) => plan,
+            Err(fault) => {
+                let result = Err(Failure::Margay(fault));
+                self.record(&statement.text, "refused", begun, &result);
+                return result.map(drop);
+            }
+        };
+        let text = Arc::clone(&statement.text);
+        let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
+        self.catalog_changed |= plan.changes_catalog && result.is_ok();
+        self.record(&text, pipeline::tier(&plan), begun, &result);
+        result.map(drop)
+    }
+
+    /// Tables of periods that rows are about to be written to and that may not be there yet.
+    pub async fn ensure_periods(&mut self, plan: &Plan) -> Result<(), Fault> {
+        let Some(refresh) = self.shared.refresh.clone() else { return Ok(()) };
+        for (table, period) in &plan.periods {
+            refresh.ensure_period(&self.hold.database.name, table, *period).await?;
+        }
+        Ok(())
+    }
+
+    /// A statement's plan under the session as it is now.
+    pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
+        let view = self.view();
+        let ids = Arc::clone(&self.shared.ids);
+        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || ids.next_id(&view.database.name))
+    }
+}
+
+/// The text of a Query message.
+fn query_text(frame: &Frame) -> Result<&str, Fault> {
+    let body = frame.body();
+    let text = match body.split_last() {
+        Some((0, text)) if !text.contains(&0) => text,
+        Some(_) | None => return Err(Fault::new(Code::PROTOCOL, "invalid string in message")),
+    };
+    utf8(text)
+}
+
+/// A statement's text. Other encodings than UTF-8 can't be read safely.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(text).map_err(|_| {
+        Fault::new(Code::PROTOCOL, "invalid byte sequence for encoding \"UTF8\"")
+            .sqlstate("22021")
+            .hint("send statements in UTF-8")
+    })
+}
