@@ -338,34 +338,74 @@ fn two_sandboxes_live_side_by_side() {
     assert_eq!(scene.leftovers(), Vec::<PathBuf>::new());
 }
 
+/// Rules with one domain on the given nodes.
+fn rules_with(engine: &str, secret: &str, nodes: &str, names: &str) -> String {
+    format!(
+        "version: 1\nusers: [{{name: shop, password: {secret}}}]\nnodes: {nodes}\n\
+         databases: {{d: {{engine: {engine}, domains: {{x: {{nodes: {names}}}}}}}}}"
+    )
+}
+
+fn refusal(rules: &str) -> String {
+    let file = rules_file(rules);
+    let output = Command::new(MARGAY)
+        .args(["sandbox", "--no-proxy"])
+        .arg(file.path())
+        .args(["--", "true"])
+        .output()
+        .expect("margay runs");
+    assert!(!output.status.success(), "{rules}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[test]
-fn rules_without_servers_that_can_run_are_refused_by_name() {
-    for (rules, expected) in [
-        (
-            "version: 1\nusers: [{name: a}]\ndatabases: {d: {}}",
-            "no `nodes:`",
-        ),
-        (
-            "nodes: {m: {primary: 'mysql://a@h/d'}}",
-            "MySQL servers are not supported yet",
-        ),
-        ("nodes: {n: {primary: 'postgres://h/d'}}", "names no user"),
-        (
-            "nodes: {a_b: {primary: 'postgres://u@h/d'}, a-b: {primary: 'postgres://u@h/d'}}\nusers: [{name: a}]\ndatabases: {d: {}}",
-            "environment variables",
-        ),
-    ] {
-        let file = rules_file(rules);
-        let output = Command::new(MARGAY)
-            .args(["sandbox", "--no-proxy"])
-            .arg(file.path())
-            .args(["--", "true"])
-            .output()
-            .expect("margay runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+fn rules_that_no_sandbox_can_serve_are_refused_by_name() {
+    let plain = "{plain: p}";
+    let mysql = rules_with("mysql", plain, "{m: {primary: 'mysql://a@h/d'}}", "[m]");
+    assert!(
+        refusal(&mysql).contains("MySQL servers are not supported yet"),
+        "{}",
+        refusal(&mysql)
+    );
+    let alike = "{a_b: {primary: 'postgres://u@h/d'}, a-b: {primary: 'postgres://u@i/d'}}";
+    let alike = rules_with("postgres", plain, alike, "[a_b, a-b]");
+    assert!(
+        refusal(&alike).contains("environment variables"),
+        "{}",
+        refusal(&alike)
+    );
+    // As `margay check` says it: all of it, with its place.
+    let wrong = refusal("version: 1\nusers: [{name: a}]\n");
+    assert!(wrong.contains(".yaml:1:1: there are no nodes"), "{wrong}");
+    assert!(
+        wrong.contains(".yaml:2:9: the user `a` has no password"),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn secrets_that_this_machine_does_not_hold_are_made_up() {
+    let node = "{n: {primary: {url: 'postgres://app@h/d', password: {file: /no/such/file}}, \
+                replicas: [{url: 'postgres://app@i/d', password: {env: NO_SUCH_VARIABLE}}]}}";
+    let rules = rules_with("postgres", "{env: NO_SUCH_VARIABLE}", node, "[n]");
+    let file = rules_file(&rules);
+    let output = Command::new(MARGAY)
+        .args(["sandbox", "--no-proxy", "--oracle"])
+        .arg(file.path())
+        .args(["--", "env"])
+        .output()
+        .expect("margay runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let env = variables(&output);
+    for server in ["NODE_N", "NODE_N_REPLICA_0", "ORACLE"] {
+        let url: tokio_postgres::Config = env[&format!("MARGAY_{server}_URL")].parse().expect("a URL");
         assert!(
-            !output.status.success() && said.contains(expected),
-            "{rules}: {said}"
+            url.get_password().is_some_and(|password| password.len() > 10),
+            "{server}"
         );
     }
 }

@@ -78,9 +78,13 @@ pub fn run(args: SandboxArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rules = args.rules.as_ref().context("no rules")?;
-    let outline = Outline::read(rules)?;
-    let binaries = Binaries::find()?;
-    let account = Account::for_servers()?;
+    // Fresh for each sandbox, since every user of the machine can reach a loopback port.
+    let password = random_password();
+    let outline = Outline::read(rules, &password)?;
+    let machine = Machine {
+        binaries: Binaries::find()?,
+        account: Account::for_servers()?,
+    };
     process::adopt_orphans()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -89,31 +93,38 @@ pub fn run(args: SandboxArgs) -> Result<ExitCode> {
         // Before anything exists that a signal could leave behind.
         let mut signals = Signals::listen()?;
         for _ in 1..TRIES {
-            match live(&args, &outline, &binaries, account, &mut signals).await {
+            match live(&args, &outline, &password, &machine, &mut signals).await {
                 Err(error) if lost_a_port(&error) => eprintln!("sandbox  a port was taken; starting anew"),
                 done => return done,
             }
         }
-        live(&args, &outline, &binaries, account, &mut signals).await
+        live(&args, &outline, &password, &machine, &mut signals).await
     })
+}
+
+/// What of the machine a sandbox uses.
+struct Machine {
+    binaries: Binaries,
+    account: Account,
 }
 
 /// One folder from its making to its clearing.
 async fn live(
     args: &SandboxArgs,
     outline: &Outline,
-    binaries: &Binaries,
-    account: Account,
+    password: &str,
+    machine: &Machine,
     signals: &mut Signals,
 ) -> Result<ExitCode> {
+    let account = machine.account;
     let folder = tokio::task::spawn_blocking(move || Folder::create(account)).await??;
     let guard = Guard::start(&folder)?;
     let workshop = Workshop {
-        binaries: binaries.clone(),
+        binaries: machine.binaries.clone(),
         account,
         folder: folder.path.clone(),
     };
-    let status = start_and_use(args, outline, workshop, signals).await;
+    let status = start_and_use(args, outline, password, workshop, signals).await;
     if let Some(target) = &args.keep_logs
         && let Err(error) = keep_logs(&folder.path, target)
     {
@@ -132,14 +143,13 @@ async fn live(
 async fn start_and_use(
     args: &SandboxArgs,
     outline: &Outline,
+    password: &str,
     workshop: Workshop,
     signals: &mut Signals,
 ) -> Result<u8> {
-    let random = random_password();
-    let client = outline.user.password.clone().unwrap_or_else(|| random.clone());
     let passwords = Passwords {
-        servers: random,
-        client,
+        servers: password.to_string(),
+        client: outline.user.password.clone(),
     };
     let progress = Progress::begin(args.print_env);
     progress.step(&format!(
@@ -211,7 +221,6 @@ fn keep_logs(folder: &Path, target: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Fresh for each sandbox, since every user of the machine can reach a loopback port.
 fn random_password() -> String {
     rand::rng()
         .sample_iter(Alphanumeric)

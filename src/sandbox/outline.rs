@@ -1,18 +1,17 @@
-//! What the sandbox needs to know of the rules before any server exists: names of nodes, roles,
-//! databases and users. It does not check the rules (`margay check` and the proxy do) and it
-//! ignores every key that it does not need.
+//! What servers a sandbox must make, read from the checked rules. Addresses and secrets of servers
+//! in the rules do not count: the sandbox has its own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+
+use crate::topology::{Engine, Overrides, Secret, Snapshot, load_with_overrides};
 
 /// The rules, as far as servers must be made for them.
 #[derive(Debug)]
 pub struct Outline {
     pub nodes: Vec<NodeOutline>,
-    /// The first user of the rules: whom CMD's `MARGAY_POSTGRES_URL` logs in as.
+    /// Whom CMD's `MARGAY_POSTGRES_URL` logs in as: the first user of the rules who can.
     pub user: ClientOutline,
     /// The first logical PostgreSQL database.
     pub database: String,
@@ -25,7 +24,6 @@ pub struct NodeOutline {
     pub servers: Vec<ServerOutline>,
 }
 
-/// What a server address in the rules says apart from the address, which the sandbox overrides.
 #[derive(Clone, Debug)]
 pub struct ServerOutline {
     pub user: String,
@@ -36,160 +34,87 @@ pub struct ServerOutline {
 #[derive(Debug)]
 pub struct ClientOutline {
     pub name: String,
-    /// None: the rules hold none that is readable here, so the sandbox's own is used.
-    pub password: Option<String>,
+    pub password: String,
 }
 
 impl Outline {
-    /// Reads a rules file, or every `*.yaml` and `*.yml` of a folder.
-    pub fn read(rules: &Path) -> Result<Outline> {
-        let mut written = Written::default();
-        for file in files(rules)? {
-            let text =
-                std::fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
-            let part: Written = serde_saphyr::from_str(&text)
-                .with_context(|| format!("{} is not a rules file", file.display()))?;
-            written.users.extend(part.users);
-            written.nodes.extend(part.nodes);
-            written.databases.extend(part.databases);
-        }
-        written
-            .outline()
+    /// Reads and checks a rules file or a folder of them. `spare_password` stands in for every
+    /// secret that this machine does not hold.
+    pub fn read(rules: &Path, spare_password: &str) -> Result<Outline> {
+        let overrides = Overrides {
+            default_password: Some(spare_password.into()),
+            ..Overrides::default()
+        };
+        let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| spare_password.into()));
+        let loaded = match load_with_overrides(rules, &env, &overrides) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+                bail!("the rules do not hold:{}", lines.concat());
+            }
+        };
+        outline(&loaded.snapshot, spare_password)
             .with_context(|| format!("no sandbox for {}", rules.display()))
     }
 }
 
-fn files(rules: &Path) -> Result<Vec<PathBuf>> {
-    if !rules.is_dir() {
-        return Ok(vec![rules.to_path_buf()]);
-    }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(rules)
-        .with_context(|| format!("can't read {}", rules.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"))
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
-#[derive(Default, Deserialize)]
-struct Written {
-    #[serde(default)]
-    users: Vec<WrittenUser>,
-    #[serde(default)]
-    nodes: BTreeMap<String, WrittenNode>,
-    #[serde(default)]
-    databases: BTreeMap<String, WrittenDatabase>,
-}
-
-#[derive(Deserialize)]
-struct WrittenUser {
-    name: String,
-    #[serde(default)]
-    password: Option<WrittenSecret>,
-}
-
-#[derive(Deserialize)]
-struct WrittenSecret {
-    plain: Option<String>,
-    env: Option<String>,
-    file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct WrittenNode {
-    primary: WrittenServer,
-    #[serde(default)]
-    replicas: Vec<WrittenServer>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WrittenServer {
-    Url(String),
-    Full {
-        url: String,
-        #[serde(default = "one")]
-        weight: u32,
-    },
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Deserialize)]
-struct WrittenDatabase {
-    #[serde(default)]
-    engine: Option<String>,
-}
-
-impl Written {
-    fn outline(self) -> Result<Outline> {
-        let mut nodes = Vec::new();
-        for (name, node) in self.nodes {
-            let mut servers = vec![server(&name, &node.primary)?];
-            for replica in &node.replicas {
-                servers.push(server(&name, replica)?);
+fn outline(snapshot: &Snapshot, spare_password: &str) -> Result<Outline> {
+    let mut nodes = Vec::new();
+    for node in &snapshot.nodes {
+        match node.engine {
+            Engine::Postgres => {}
+            Engine::Mysql => {
+                bail!(
+                    "node {}: MySQL servers are not supported yet by `margay sandbox`",
+                    node.name
+                )
             }
-            nodes.push(NodeOutline { name, servers });
         }
-        if nodes.is_empty() {
-            bail!("it has no `nodes:`");
-        }
-        let database = self
-            .databases
-            .into_iter()
-            .find(|(_, database)| database.engine.as_deref() != Some("mysql"))
-            .map(|(name, _)| name)
-            .context(
-                "it has no PostgreSQL database under `databases:`; other engines are not supported yet",
-            )?;
-        let user = self.users.into_iter().next().context("it has no `users:`")?;
-        let password = user.password.and_then(WrittenSecret::readable);
-        Ok(Outline {
-            nodes,
-            user: ClientOutline {
-                name: user.name,
-                password,
-            },
-            database,
+        let servers = node.servers.iter().map(|server| ServerOutline {
+            user: server.user.to_string(),
+            database: server.database.to_string(),
+            weight: server.weight,
+        });
+        nodes.push(NodeOutline {
+            name: node.name.to_string(),
+            servers: servers.collect(),
+        });
+    }
+    let database = snapshot
+        .databases
+        .iter()
+        .find(|database| database.engine == Engine::Postgres)
+        .context("it has no PostgreSQL database under `databases:`")?;
+    let user = snapshot
+        .users
+        .iter()
+        .filter(|user| {
+            user.databases
+                .as_ref()
+                .is_none_or(|names| names.contains(&database.name))
         })
-    }
-}
-
-impl WrittenSecret {
-    fn readable(self) -> Option<String> {
-        if let Some(plain) = self.plain {
-            return Some(plain);
-        }
-        if let Some(name) = self.env {
-            return std::env::var(name).ok();
-        }
-        let text = std::fs::read_to_string(self.file?).ok()?;
-        Some(text.trim_end_matches(['\r', '\n']).to_string())
-    }
-}
-
-fn server(node: &str, written: &WrittenServer) -> Result<ServerOutline> {
-    let (url, weight) = match written {
-        WrittenServer::Url(url) => (url, 1),
-        WrittenServer::Full { url, weight } => (url, *weight),
-    };
-    if url.starts_with("mysql:") || url.starts_with("mariadb:") {
-        bail!("node {node}: MySQL servers are not supported yet by `margay sandbox`");
-    }
-    let config: tokio_postgres::Config = url
-        .parse()
-        .with_context(|| format!("node {node}: `{url}` is not a server URL"))?;
-    let user = config
-        .get_user()
-        .with_context(|| format!("node {node}: `{url}` names no user"))?
-        .to_string();
-    let database = config.get_dbname().unwrap_or(&user).to_string();
-    Ok(ServerOutline {
+        .find_map(|user| {
+            let password = match &user.secret {
+                Secret::Password(password) => password.to_string(),
+                // Nobody asks for it, but a URL with a password is what every client takes.
+                Secret::Trust => spare_password.to_string(),
+                // A verifier does not tell the password.
+                Secret::Scram(_) => return None,
+            };
+            Some(ClientOutline {
+                name: user.name.to_string(),
+                password,
+            })
+        })
+        .with_context(|| {
+            format!(
+                "it has no user for database {} whose password is known (`scram:` does not tell it)",
+                database.name
+            )
+        })?;
+    Ok(Outline {
+        nodes,
         user,
-        database,
-        weight,
+        database: database.name.to_string(),
     })
 }

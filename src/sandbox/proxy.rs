@@ -1,9 +1,10 @@
 //! The proxy of a sandbox: this very program with `serve`, told by a file of overrides where the
 //! sandbox's servers are and where to listen.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Child;
+
+use crate::topology::{self, Listen, Overrides};
 
 use super::ports::{self, Held};
 use super::process::MARK;
@@ -25,33 +27,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(25);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// More than a status line has.
 const STATUS_LINE_BYTES: u64 = 64;
-
-/// What the sandbox says instead of the rules.
-#[derive(Debug, Serialize)]
-struct Overrides<'a> {
-    /// The primary first.
-    nodes: BTreeMap<&'a str, Vec<Address<'a>>>,
-    listen: Listen,
-    /// For clients whose password the rules take from an environment variable or file that is not there.
-    default_password: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct Address<'a> {
-    host: &'static str,
-    port: u16,
-    user: &'a str,
-    password: &'a str,
-    database: &'a str,
-    weight: u32,
-}
-
-#[derive(Debug, Serialize)]
-struct Listen {
-    postgres: Option<String>,
-    mysql: Option<String>,
-    http: Option<String>,
-}
 
 /// A proxy that can be started, and started again after somebody killed it.
 #[derive(Debug)]
@@ -70,32 +45,18 @@ impl Proxy {
     /// Writes the overrides; starts nothing yet.
     pub fn prepare(rules: &Path, folder: &Path, servers: &[Server], default_password: &str) -> Result<Proxy> {
         let (postgres, http) = (ports::hold()?, ports::hold()?);
-        let mut nodes: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
-        for server in servers {
-            let node = match &server.role {
-                Role::Primary { node } | Role::Replica { node, .. } => node,
-                Role::Oracle => continue,
-            };
-            nodes.entry(node).or_default().push(Address {
-                host: "127.0.0.1",
-                port: server.port,
-                user: &server.user,
-                password: &server.password,
-                database: &server.database,
-                weight: server.weight,
-            });
-        }
-        let listen = Listen {
-            postgres: Some(format!("127.0.0.1:{}", postgres.port())),
-            mysql: None,
-            http: Some(format!("127.0.0.1:{}", http.port())),
+        let loopback = |held: &Held| SocketAddr::from((Ipv4Addr::LOCALHOST, held.port()));
+        let said = Overrides {
+            nodes: addresses(servers),
+            listen: Some(Listen {
+                postgres: Some(loopback(&postgres)),
+                mysql: None,
+                http: Some(loopback(&http)),
+            }),
+            default_password: Some(default_password.to_string()),
         };
         let overrides = folder.join("overrides.json");
-        let text = serde_json::to_vec_pretty(&Overrides {
-            nodes,
-            listen,
-            default_password,
-        })?;
+        let text = serde_json::to_vec_pretty(&said)?;
         // It holds passwords.
         OpenOptions::new()
             .create_new(true)
@@ -181,4 +142,24 @@ impl Proxy {
             _ => bail!("/healthz says {:?}", answer.lines().next().unwrap_or_default()),
         }
     }
+}
+
+/// Node → its servers, the primary first.
+fn addresses(servers: &[Server]) -> HashMap<String, Vec<topology::Server>> {
+    let mut nodes: HashMap<String, Vec<topology::Server>> = HashMap::new();
+    for server in servers {
+        let node = match &server.role {
+            Role::Primary { node } | Role::Replica { node, .. } => node,
+            Role::Oracle => continue,
+        };
+        nodes.entry(node.clone()).or_default().push(topology::Server {
+            host: "127.0.0.1".into(),
+            port: server.port,
+            user: server.user.as_str().into(),
+            password: Some(server.password.as_str().into()),
+            database: server.database.as_str().into(),
+            weight: server.weight,
+        });
+    }
+    nodes
 }
