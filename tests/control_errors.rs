@@ -6,16 +6,23 @@ use margay::model::{Blame, Code};
 
 #[test]
 fn every_code_is_explained_with_what_it_really_sends() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).expect("docs/errors.md");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md"))
+        .expect("docs/errors.md");
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| MG")) {
-        let cells: Vec<String> = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+        let cells: Vec<String> = line
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect();
         assert_eq!(cells.len(), 7, "{line}");
         assert!(cells[5].len() > 10 && cells[6].len() > 5, "{line}");
         assert!(rows.insert(cells[0].clone(), cells).is_none(), "twice: {line}");
     }
     for code in Code::ALL {
-        let row = rows.remove(code.name).unwrap_or_else(|| panic!("{} is not in docs/errors.md", code.name));
+        let row = rows
+            .remove(code.name)
+            .unwrap_or_else(|| panic!("{} is not in docs/errors.md", code.name));
         let blame = match code.blame {
             Blame::Client => "client",
             Blame::Operator => "operator",

@@ -294,7 +294,7 @@ mod tests {
             text.contains("margay_queries_total{tier=\"sin\\\"gle\"} 7.0\n"),
             "{text}"
         );
-        assert!(text.contains("margay_queries_total 1.0\n"), "{text}");
+        assert!(text.contains("margay_queries_total{} 1.0\n"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

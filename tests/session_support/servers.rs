@@ -96,9 +96,9 @@ impl Servers {
     }
 
     /// A connection straight to server `i`.
-    pub async fn direct(&self, i: usize) -> tokio_postgres::Client {
+    pub async fn direct(&self, i: usize, database: &str) -> tokio_postgres::Client {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.ports[i]).user("postgres").dbname("postgres");
+        config.host("127.0.0.1").port(self.ports[i]).user("postgres").dbname(database);
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("the server is up");
         tokio::spawn(connection);
         client

@@ -14,6 +14,8 @@ const NAME_LISTS: &[&str] = &["search_path", "temp_tablespaces", "local_preload_
 /// Reads all parameters; `options` first, since those given by name win.
 pub(super) fn startup_settings(startup: &Startup<'_>) -> Result<Settings, Fault> {
     let mut settings = Settings::default();
+    // Margay's own connections have a name, which is not the client's.
+    settings.set("application_name", "''");
     if let Some(options) = startup.get("options") {
         for (name, value) in read_options(text(options)?)? {
             settings.set(&name, &literal(&name, &value));
