@@ -12,3 +12,5 @@ pub mod plan;
 pub mod execute;
 pub mod merge;
 pub mod backend;
+pub mod control;
+pub mod sandbox;

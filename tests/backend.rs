@@ -13,6 +13,7 @@ use margay::topology::{
     Balance, Consistency, Engine, Limits, Listen, Node, PoolLimits, ReadFrom, Reads, Server, Snapshot,
 };
 use margay::wire::postgres::frontend;
+use tokio::io::AsyncWriteExt;
 
 const BIN: [&str; 4] = [
     "/usr/lib/postgresql/17/bin",
@@ -304,6 +305,71 @@ async fn a_server_that_is_not_there_is_node_down() {
     };
     let fault = Conn::connect(&nobody, LONG).await.err().expect("refused");
     assert_eq!(fault.code, Code::NODE_DOWN);
+}
+
+/// Listens once and answers any login with these bytes, then keeps the connection or closes it.
+async fn impostor(answer: &'static [u8], close: bool, timeout: Duration) -> Code {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let serve = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("one comes");
+        let _ = stream.readable().await;
+        let _ = stream.try_read(&mut [0; 1000]);
+        stream.write_all(answer).await.expect("it reads");
+        if !close {
+            std::future::pending::<()>().await;
+        }
+    });
+    let server = Server {
+        host: "127.0.0.1".into(),
+        port,
+        user: "u".into(),
+        password: Some("p".into()),
+        database: "d".into(),
+        weight: 1,
+    };
+    let fault = Conn::connect(&server, timeout)
+        .await
+        .err()
+        .expect("it is no server");
+    serve.abort();
+    fault.code
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_the_protocol_or_vanishes_during_login_is_a_fault() {
+    for (answer, code) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n"[..], Code::SERVER_PROTOCOL),
+        (b"R\0\0\0\x05\0", Code::SERVER_PROTOCOL),
+        (b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05?", Code::SERVER_PROTOCOL),
+        (b"R\0\0\0\x08\0\0\0\x07", Code::SERVER_LOGIN),
+        (b"R\0\0\0\x0c\0\0\0\x0bx=y,", Code::SERVER_LOGIN),
+        (b"R\0\0\0\x11\0\0\0\x0aUNHEARD\0\0", Code::SERVER_LOGIN),
+    ] {
+        assert_eq!(
+            impostor(answer, false, LONG).await,
+            code,
+            "{}",
+            answer.escape_ascii()
+        );
+    }
+    for answer in [&b""[..], b"R\0\0\0\x08\0\0\0\0", b"R\0\0\0\x08\0\0\0\0Z\0\0"] {
+        assert_eq!(
+            impostor(answer, true, LONG).await,
+            Code::NODE_DOWN,
+            "{}",
+            answer.escape_ascii()
+        );
+        let soon = Duration::from_millis(100);
+        assert_eq!(
+            impostor(answer, false, soon).await,
+            Code::NODE_DOWN,
+            "{}",
+            answer.escape_ascii()
+        );
+    }
 }
 
 // The connection.

@@ -373,25 +373,27 @@ impl Conn {
 
     /// Takes in what came while nobody used the connection. False: it can't be used any more.
     pub(super) fn check_idle(&mut self) -> bool {
-        loop {
-            if !self.is_reusable() {
-                return false;
-            }
+        while self.come_to_rest() {
             self.input.reserve(MIN_READ / 2);
             match self.stream.try_read_buf(&mut self.input) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Ok(0) | Err(_) => return false,
                 Ok(_) => {}
             }
-            // A reload of the server's configuration may send ParameterStatus; an error means the end.
-            loop {
-                match self.buffered_frame() {
-                    Ok(Some(frame)) if frame.is_async() => {}
-                    Ok(None) => break,
-                    Ok(Some(_)) | Err(_) => return false,
-                }
+        }
+        false
+    }
+
+    /// Drops what is buffered as long as it may come at any time (an error means the end); true if
+    /// the connection is reusable then.
+    pub(super) fn come_to_rest(&mut self) -> bool {
+        while !self.input.is_empty() && self.mid_frame == 0 && self.track.owed() == 0 {
+            match self.buffered_frame() {
+                Ok(Some(frame)) if frame.is_async() => {}
+                Ok(Some(_) | None) | Err(_) => return false,
             }
         }
+        self.is_reusable()
     }
 
     /// A parameter as the server reported it last (`server_version`, `TimeZone` …).

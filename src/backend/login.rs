@@ -11,7 +11,7 @@ use super::run::ServerError;
 use super::stream::Stream;
 use crate::model::{Code, Fault};
 use crate::topology;
-use crate::wire::postgres::backend::{self, Auth, Message};
+use crate::wire::postgres::backend::Auth;
 use crate::wire::postgres::{Frame, frontend};
 
 /// Why there is no connection: what a client may read, and what an operator wants to.
@@ -83,34 +83,36 @@ async fn log_in(conn: &mut Conn, server: &topology::Server) -> Result<(), Refusa
     conn.expect_login();
     loop {
         let frame = conn.next_frame().await?;
-        match message(&frame)? {
-            Message::Auth(Auth::Ok) => {}
-            Message::Auth(Auth::Cleartext) => {
-                let password = password(server)?;
-                frontend::password(conn.write_buf(), password.as_bytes());
-            }
-            Message::Auth(Auth::Md5 { salt }) => {
-                let hash = md5_hash(server.user.as_bytes(), password(server)?.as_bytes(), salt);
-                frontend::password(conn.write_buf(), hash.as_bytes());
-            }
-            Message::Auth(Auth::Sasl { mechanisms }) => {
-                if !mechanisms.contains(&SCRAM_SHA_256.as_bytes()) {
-                    return Err(Refusal::login(
-                        "the server offers no SASL mechanism that Margay knows",
-                    ));
-                }
-                scram(conn, password(server)?).await?;
-            }
-            Message::Auth(Auth::SaslContinue(_) | Auth::SaslFinal(_) | Auth::Other(_)) => {
-                return Err(Refusal::login(
-                    "the server asks for an authentication that Margay doesn't know",
-                ));
-            }
-            Message::ReadyForQuery(_) => return Ok(()),
-            Message::ErrorResponse(_) => return Err(refused(frame)),
+        match frame.tag {
+            b'R' => answer(conn, &frame, server).await?,
+            b'Z' => return Ok(()),
+            b'E' => return Err(refused(frame)),
             // ParameterStatus and BackendKeyData are noted by the connection; notices say nothing of use.
             _ => {}
         }
+    }
+}
+
+/// Answers an authentication request.
+async fn answer(conn: &mut Conn, frame: &Frame, server: &topology::Server) -> Result<(), Refusal> {
+    match auth(frame)? {
+        Auth::Ok => Ok(()),
+        Auth::Cleartext => {
+            let password = password(server)?;
+            frontend::password(conn.write_buf(), password.as_bytes());
+            Ok(())
+        }
+        Auth::Md5 { salt } => {
+            let hash = md5_hash(server.user.as_bytes(), password(server)?.as_bytes(), salt);
+            frontend::password(conn.write_buf(), hash.as_bytes());
+            Ok(())
+        }
+        Auth::Sasl { mechanisms } if mechanisms.contains(&SCRAM_SHA_256.as_bytes()) => {
+            scram(conn, password(server)?).await
+        }
+        Auth::Sasl { .. } | Auth::SaslContinue(_) | Auth::SaslFinal(_) | Auth::Other(_) => Err(
+            Refusal::login("the server asks for an authentication that Margay doesn't know"),
+        ),
     }
 }
 
@@ -119,24 +121,28 @@ async fn scram(conn: &mut Conn, password: &str) -> Result<(), Refusal> {
     frontend::sasl_initial(conn.write_buf(), SCRAM_SHA_256.as_bytes(), scram.message());
     loop {
         let frame = conn.next_frame().await?;
-        match message(&frame)? {
-            Message::Auth(Auth::SaslContinue(data)) => {
+        match frame.tag {
+            b'R' => {}
+            b'E' => return Err(refused(frame)),
+            _ if frame.is_async() => continue,
+            _ => return Err(Refusal::login("the server broke off the SCRAM exchange")),
+        }
+        match auth(&frame)? {
+            Auth::SaslContinue(data) => {
                 scram.update(data).map_err(Refusal::login)?;
                 frontend::sasl_response(conn.write_buf(), scram.message());
             }
-            Message::Auth(Auth::SaslFinal(data)) => {
-                // Proves that the server knows the password too.
-                return scram.finish(data).map_err(Refusal::login);
+            // Proves that the server knows the password too.
+            Auth::SaslFinal(data) => return scram.finish(data).map_err(Refusal::login),
+            Auth::Ok | Auth::Cleartext | Auth::Md5 { .. } | Auth::Sasl { .. } | Auth::Other(_) => {
+                return Err(Refusal::login("the server broke off the SCRAM exchange"));
             }
-            Message::ErrorResponse(_) => return Err(refused(frame)),
-            Message::NoticeResponse(_) => {}
-            _ => return Err(Refusal::login("the server broke off the SCRAM exchange")),
         }
     }
 }
 
-fn message(frame: &Frame) -> Result<Message<'_>, Fault> {
-    backend::decode(frame.tag, frame.body()).map_err(|error| error.from_server())
+fn auth(frame: &Frame) -> Result<Auth<'_>, Fault> {
+    Auth::decode(frame.body()).map_err(|error| error.from_server())
 }
 
 fn password(server: &topology::Server) -> Result<&str, Refusal> {
@@ -154,8 +160,12 @@ fn password(server: &topology::Server) -> Result<&str, Refusal> {
 fn refused(frame: Frame) -> Refusal {
     let error = ServerError { frame };
     let why = format!("{} ({})", error.message(), error.sqlstate());
-    match &error.sqlstate()[..2] {
-        "57" | "53" => Refusal::down(why),
-        _ => Refusal::login(why),
+    if ["57", "53"]
+        .iter()
+        .any(|class| error.sqlstate().starts_with(class))
+    {
+        Refusal::down(why)
+    } else {
+        Refusal::login(why)
     }
 }

@@ -104,12 +104,14 @@ impl NodeState {
             samples.clear();
             self.servers.iter().for_each(|s| s.set_fresh(None));
         }
-        if samples
-            .back()
-            .is_some_and(|last| begun_at <= last.begun_at || lsn < last.lsn)
-        {
+        if samples.back().is_some_and(|last| begun_at <= last.begun_at) {
             // Out of order: an answer that came late proves nothing new.
             return;
+        }
+        // A later begin at a lower position says more than what is kept: an answer was slow, or
+        // WAL that was never flushed was lost in a crash.
+        while samples.back().is_some_and(|last| last.lsn > lsn) {
+            samples.pop_back();
         }
         if samples.len() == MAX_SAMPLES {
             samples.pop_front();

@@ -177,7 +177,7 @@ impl Drop for Lease {
         let Some(mut object) = self.object.take() else {
             return;
         };
-        if !self.keep_out && object.is_reusable() {
+        if !self.keep_out && object.come_to_rest() {
             object.returned = Instant::now();
         } else {
             drop(Object::take(object));

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -32,6 +34,11 @@ impl Stream {
         }
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        // A host that went away without a word must not hold a session for ever.
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(30))
+            .with_interval(Duration::from_secs(10));
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         let peer = stream.peer_addr()?;
         Ok((Self::Tcp(stream), Peer::Tcp(peer)))
     }

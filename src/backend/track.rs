@@ -125,19 +125,15 @@ impl Track {
     }
 
     fn note_state(&mut self, tag: u8, body: &[u8]) -> Result<(), ProtocolError> {
-        match backend::decode(tag, body)? {
-            Message::ParameterStatus { name, value } => {
-                match self.parameters.iter_mut().find(|(n, _)| **n == *name) {
-                    Some((_, old)) => *old = value.into(),
-                    None => self.parameters.push((name.into(), value.into())),
-                }
+        let message = backend::decode(tag, body)?;
+        if let Message::ParameterStatus { name, value } = message {
+            match self.parameters.iter_mut().find(|(n, _)| **n == *name) {
+                Some((_, old)) => *old = value.into(),
+                None => self.parameters.push((name.into(), value.into())),
             }
-            Message::BackendKeyData { pid, secret } => {
-                self.pid = pid;
-                self.secret = secret.into();
-            }
-            // Only these two tags come here.
-            _ => {}
+        } else if let Message::BackendKeyData { pid, secret } = message {
+            self.pid = pid;
+            self.secret = secret.into();
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What sessions and `control` know of each other: traits that one implements and the other is
 //! handed by `main`, so that neither imports the other. The admin console, the refresh of the
-//! catalog after DDL, and the list of clients.
+//! catalog after DDL, generated ids, and the list of clients.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -50,6 +50,15 @@ pub trait CatalogRefresh: Send + Sync {
 }
 
 pub type SharedRefresh = Arc<dyn CatalogRefresh>;
+
+/// Ids for `generate: snowflake`. Implemented by `control`, called by sessions.
+pub trait GenerateIds: Send + Sync {
+    /// The next id, unique over all proxies that serve the database. Never blocks. Fails while no
+    /// worker number is leased (the node of the shell was out of reach for long).
+    fn next_id(&self, database: &str) -> Result<i64, Fault>;
+}
+
+pub type SharedIds = Arc<dyn GenerateIds>;
 
 /// The clients and what they did lately. Implemented by `session`, called by `control`.
 pub trait Sessions: Send + Sync {

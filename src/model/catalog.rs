@@ -9,7 +9,7 @@ use super::names::TableName;
 use super::value::KeyType;
 
 /// A logical database's catalog. `epoch` changes whenever the content does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
     pub epoch: u64,
     /// False: nothing was loaded (yet); unknown tables may exist.
@@ -21,7 +21,7 @@ pub struct Catalog {
 }
 
 /// A table, partitioned table, view or foreign table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableInfo {
     pub columns: Vec<ColumnInfo>,
     pub is_view: bool,
@@ -37,7 +37,7 @@ impl TableInfo {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
     pub name: Box<str>,
     /// As `format_type(atttypid, NULL)` prints it.
@@ -90,7 +90,7 @@ pub enum Volatility {
     Volatile,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionInfo {
     pub volatility: Volatility,
     /// Defined by a user, so that its body may read and write tables.

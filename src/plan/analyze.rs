@@ -319,20 +319,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Do all windows of the expression keep to one sharding key?
-    pub fn windows_are_local(&self, expr: &'a Expr, refs: &[usize], scopes: &[Scope]) -> bool {
-        let mut local = true;
-        expr.walk(
-            &mut |e| {
-                if let Expr::Call(call) = e
-                    && let Some(over) = &call.over
-                {
-                    let partition: Vec<Column> = over.partition.iter().filter_map(|e| self.column_of(e, scopes)).collect();
-                    local &= !over.named && self.holds_key(&partition, refs);
-                }
-            },
-            &mut |_| {},
-        );
-        local
+    fn windows_are_local(&self, expr: &'a Expr, refs: &[usize], scopes: &[Scope]) -> bool {
+        windows_are_local(&self.out.facts, expr, refs, scopes)
     }
 
     fn holds_key(&self, columns: &[Column], refs: &[usize]) -> bool {
@@ -809,6 +797,30 @@ pub fn has_window(e: &Expr) -> bool {
     let mut found = false;
     e.walk(&mut |e| found |= matches!(e, Expr::Call(c) if c.over.is_some()), &mut |_| {});
     found
+}
+
+/// Do all windows of the expression keep to one sharding key?
+pub fn windows_are_local(facts: &Facts, expr: &Expr, refs: &[usize], scopes: &[Scope]) -> bool {
+    let mut local = true;
+    expr.walk(
+        &mut |e| {
+            if let Expr::Call(call) = e
+                && let Some(over) = &call.over
+            {
+                let partition: Vec<Column> = over
+                    .partition
+                    .iter()
+                    .filter_map(|e| match e {
+                        Expr::Column(name) => facts.resolve(name, scopes),
+                        _ => None,
+                    })
+                    .collect();
+                local &= !over.named && holds_key(facts, &partition, refs);
+            }
+        },
+        &mut |_| {},
+    );
+    local
 }
 
 /// Do these columns hold every key column of one of the sharded tables, as equal values?

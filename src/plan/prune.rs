@@ -102,9 +102,6 @@ impl Pruning {
     fn listed(&self, lists: &[Option<Vec<Value>>]) -> Option<BTreeSet<ShardId>> {
         let lists: Vec<&Vec<Value>> = lists.iter().map(Option::as_ref).collect::<Option<_>>()?;
         let types: Vec<KeyType> = self.keys.iter().map(|k| k.ty).collect::<Option<_>>()?;
-        if matches!(self.sharding.scheme, Scheme::Range(_)) && !self.keys.iter().all(|k| k.ordered) {
-            return None;
-        }
         let combinations = lists.iter().try_fold(1usize, |n, l| n.checked_mul(l.len()))?;
         if combinations > MAX_KEYS {
             return None;

@@ -231,8 +231,6 @@ pub enum Expr {
     Param(u16),
     Null,
     Bool(bool),
-    /// DEFAULT in VALUES or SET.
-    Default,
     Negate(Box<Expr>),
     /// `expr::type`, CAST, `type 'literal'`; the type in lower case as written.
     Cast { expr: Box<Expr>, ty: Box<str> },
@@ -291,7 +289,7 @@ impl Expr {
     pub fn walk<'a>(&'a self, f: &mut dyn FnMut(&'a Expr), q: &mut dyn FnMut(&'a Query)) {
         f(self);
         match self {
-            Expr::Column(_) | Expr::Slot(_) | Expr::Param(_) | Expr::Null | Expr::Bool(_) | Expr::Default => {}
+            Expr::Column(_) | Expr::Slot(_) | Expr::Param(_) | Expr::Null | Expr::Bool(_) => {}
             Expr::Negate(e) | Expr::Not(e) => e.walk(f, q),
             Expr::Cast { expr, .. } => expr.walk(f, q),
             Expr::And(list) | Expr::Or(list) | Expr::Row(list) | Expr::Opaque(list) => {

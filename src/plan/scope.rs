@@ -129,6 +129,15 @@ impl Facts {
         }
     }
 
+    /// Are the columns of every relation of the scope known?
+    pub fn knows_columns(&self, scope: &Scope) -> bool {
+        scope.entities.iter().all(|&e| match &self.entities[e].shape {
+            Shape::Table { info, .. } => info.is_some(),
+            Shape::Derived { columns } => columns.is_some(),
+            Shape::Unknown => false,
+        })
+    }
+
     /// The column that a name means. None: not known for sure.
     pub fn resolve(&self, name: &Name, scopes: &[Scope]) -> Option<Column> {
         match name.parts.as_slice() {

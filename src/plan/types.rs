@@ -48,6 +48,9 @@ pub struct Plan {
     /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever set where
     /// one node serves the whole database.
     pub pins: bool,
+    /// Periods of time-sharded tables with `outside: create` that the statement writes to: they must
+    /// exist before it runs.
+    pub periods: Vec<(crate::model::TableName, ShardId)>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
     pub outside_txn: bool,
 }
@@ -156,13 +159,17 @@ pub struct SessionView {
     pub database: Arc<crate::topology::Database>,
     /// Folded schema names in order; `"$user"` resolved.
     pub search_path: Vec<Box<str>>,
-    pub time_zone: jiff::tz::TimeZone,
+    /// None: the session's TimeZone isn't one that can be computed with here; local times stay unread.
+    pub time_zone: Option<jiff::tz::TimeZone>,
     pub standard_conforming_strings: bool,
     /// Hints given by `SET margay.read` and `SET margay.key`.
     pub read_hint: Option<ReadHint>,
     pub key_hint: Option<Box<str>>,
     /// The transaction (or session default) is READ ONLY.
     pub read_only: bool,
+    /// Microseconds since 2000-01-01 UTC when the view was made or refreshed: only for what DDL of time
+    /// shards creates ahead, never for answers. Not part of the fingerprint.
+    pub now_us: i64,
     /// Distinguishes views that may plan differently; computed by `SessionView::seal`.
     pub fingerprint: u64,
 }

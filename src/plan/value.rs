@@ -29,7 +29,7 @@ pub struct Constants<'a> {
     /// Literal texts by slot.
     pub slots: &'a [(SlotKind, &'a str)],
     pub params: &'a Params<'a>,
-    pub time_zone: &'a TimeZone,
+    pub time_zone: Option<&'a TimeZone>,
 }
 
 /// Microseconds from 1970-01-01 to 2000-01-01.
@@ -191,7 +191,7 @@ fn type_of(oid: u32) -> Option<KeyType> {
     })
 }
 
-fn literal(kind: SlotKind, text: &str, ty: KeyType, zone: &TimeZone) -> Key {
+fn literal(kind: SlotKind, text: &str, ty: KeyType, zone: Option<&TimeZone>) -> Key {
     match kind {
         SlotKind::String => match lex::unquote(text) {
             Some(content) => text_value(&content, ty, zone),
@@ -224,7 +224,7 @@ fn decimal_as_int(text: &str) -> Key {
 }
 
 /// The text of an untyped constant, as the type's input function reads it.
-pub fn text_value(text: &str, ty: KeyType, zone: &TimeZone) -> Key {
+pub fn text_value(text: &str, ty: KeyType, zone: Option<&TimeZone>) -> Key {
     let known = |v: Option<Value>| v.map_or(Key::Unknown, Key::Known);
     match ty {
         KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => {
@@ -252,7 +252,7 @@ pub fn text_value(text: &str, ty: KeyType, zone: &TimeZone) -> Key {
         },
         KeyType::Timestamptz => match timestamp(text) {
             Some((local, Some(offset))) => known(local.checked_sub(offset).map(Value::Timestamp)),
-            Some((local, None)) => known(in_zone(local, zone).map(Value::Timestamp)),
+            Some((local, None)) => known(zone.and_then(|z| in_zone(local, z)).map(Value::Timestamp)),
             None => Key::Unknown,
         },
     }
@@ -461,7 +461,7 @@ mod tests {
     use super::*;
 
     fn utc(text: &str, ty: KeyType) -> Key {
-        text_value(text, ty, &TimeZone::UTC)
+        text_value(text, ty, Some(&TimeZone::UTC))
     }
 
     #[test]
@@ -481,16 +481,16 @@ mod tests {
     #[test]
     fn a_timestamptz_without_offset_is_of_the_sessions_zone() {
         let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
-        let january = text_value("2026-02-01", KeyType::Timestamptz, &shanghai);
+        let january = text_value("2026-02-01", KeyType::Timestamptz, Some(&shanghai));
         assert_eq!(january, utc("2026-01-31 16:00:00Z", KeyType::Timestamptz));
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        assert_eq!(text_value("2026-03-29 02:30:00", KeyType::Timestamptz, &berlin), Key::Unknown);
+        assert_eq!(text_value("2026-03-29 02:30:00", KeyType::Timestamptz, Some(&berlin)), Key::Unknown);
     }
 
     #[test]
     fn decimals_equal_integers_only_when_whole() {
-        assert_eq!(literal(SlotKind::Decimal, "5.0", KeyType::Int8, &TimeZone::UTC), Key::Known(Value::Int(5)));
-        assert_eq!(literal(SlotKind::Decimal, "5.5", KeyType::Int8, &TimeZone::UTC), Key::Nothing);
-        assert_eq!(literal(SlotKind::Integer, "99999999999999999999", KeyType::Int8, &TimeZone::UTC), Key::Nothing);
+        assert_eq!(literal(SlotKind::Decimal, "5.0", KeyType::Int8, Some(&TimeZone::UTC)), Key::Known(Value::Int(5)));
+        assert_eq!(literal(SlotKind::Decimal, "5.5", KeyType::Int8, Some(&TimeZone::UTC)), Key::Nothing);
+        assert_eq!(literal(SlotKind::Integer, "99999999999999999999", KeyType::Int8, Some(&TimeZone::UTC)), Key::Nothing);
     }
 }

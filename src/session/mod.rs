@@ -13,4 +13,4 @@ mod shared;
 
 pub use listener::{Listener, Shutdown};
 pub use registry::{Registry, Work};
-pub use shared::{IdSource, Shared};
+pub use shared::Shared;

@@ -7,16 +7,10 @@ use arc_swap::ArcSwap;
 use super::postgres::Verifiers;
 use super::registry::Registry;
 use crate::backend::Fleet;
-use crate::model::Fault;
-use crate::model::admin::{SharedAdmin, SharedRefresh};
+use crate::model::admin::{SharedAdmin, SharedIds, SharedRefresh};
 use crate::pipeline::Decisions;
 use crate::plan::Planner;
 use crate::topology::Snapshot;
-
-/// Gives ids for `generate: snowflake` columns, unique over all proxies.
-pub trait IdSource: Send + Sync {
-    fn next_id(&self) -> Result<i64, Fault>;
-}
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +18,8 @@ pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub fleet: Arc<Fleet>,
     pub planner: Arc<Planner>,
-    pub ids: Arc<dyn IdSource>,
+    /// Ids for `generate: snowflake`.
+    pub ids: SharedIds,
     /// Implements `model::admin::Sessions`.
     pub registry: Arc<Registry>,
     /// The admin console; None: there is none.
@@ -42,7 +37,7 @@ impl Shared {
         snapshot: Arc<ArcSwap<Snapshot>>,
         fleet: Arc<Fleet>,
         planner: Arc<Planner>,
-        ids: Arc<dyn IdSource>,
+        ids: SharedIds,
     ) -> Self {
         Self {
             snapshot,

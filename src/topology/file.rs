@@ -372,8 +372,9 @@ pub struct ByList {
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Key {
-    One(KeyColumn),
+    // The list first: serde would read a list of two as the fields of a `TypedColumn` too.
     Several(Vec<KeyColumn>),
+    One(KeyColumn),
 }
 
 /// A column of the sharding key.

@@ -13,12 +13,28 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// For a folder of files: a file of it may leave out what another has.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else a misspelt key would be taken in silence.
     #[test]
-    fn print() {
-        println!("{}", serde_json::to_string_pretty(&json_schema()).unwrap());
+    fn every_map_of_the_schema_is_closed_or_one_of_names() {
+        fn walk(value: &Value, maps: &mut usize) {
+            match value {
+                Value::Object(map) => {
+                    if map.get("type") == Some(&"object".into()) {
+                        assert!(map.contains_key("additionalProperties"), "{value:#}");
+                        *maps += 1;
+                    }
+                    map.values().for_each(|v| walk(v, maps));
+                }
+                Value::Array(items) => items.iter().for_each(|v| walk(v, maps)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        let mut maps = 0;
+        walk(&json_schema(), &mut maps);
+        assert!(maps > 20, "{maps}");
     }
 }

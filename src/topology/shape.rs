@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::problem::{Finding, suggest};
+use super::problem::{Finding, nearest, suggest};
 use super::tree::{Data, Entry, Node};
 
 /// Names and list indexes from the root.
@@ -139,16 +139,29 @@ impl<'s> Shape<'s> {
                             "leave one of them out",
                         )
                     } else {
-                        let fix = suggest(&entry.key, names);
+                        let fix = suggest(&entry.key, names.clone());
                         Finding::new(entry.key_pos, format!("unknown key `{}`", entry.key), fix)
                     };
                     self.report(finding);
+                    // What was meant isn't missing either: it is misspelt.
+                    if let Some(meant) = nearest(&entry.key, names) {
+                        let mut path = self.path.clone();
+                        path.pop();
+                        path.push(meant.to_owned());
+                        self.broken.push(path);
+                    }
                 }
             }
             self.path.pop();
         }
         for name in required {
             if !entries.iter().any(|e| e.key == name) {
+                lost = true;
+                let mut missing = self.path.clone();
+                missing.push(name.to_owned());
+                if self.broken.contains(&missing) {
+                    continue;
+                }
                 let about = properties
                     .and_then(|p| p.get(name))
                     .and_then(|s| s.get("description"))
@@ -180,7 +193,7 @@ impl<'s> Shape<'s> {
     fn word(&mut self, node: &Node, word: &str, branch: &'s Value, what: &str) -> Result<Node, Broken> {
         let allowed = words(branch);
         if !allowed.is_empty() && !allowed.contains(&word) {
-            let fix = match super::problem::nearest(word, allowed.iter().copied()) {
+            let fix = match nearest(word, allowed.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`? Allowed are: {}", allowed.join(", ")),
                 None => format!("write one of: {}", allowed.join(", ")),
             };
@@ -242,7 +255,7 @@ impl<'s> Shape<'s> {
             if fitting.len() > 1 && fitting.iter().all(|b| !words(b).is_empty()) {
                 let allowed: Vec<&str> = fitting.iter().flat_map(|b| words(b)).collect();
                 if let Data::Text(word) = &node.data {
-                    let near = super::problem::nearest(word, allowed.iter().copied());
+                    let near = nearest(word, allowed.iter().copied());
                     let start = near.map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
                     let key = self.path.last().cloned().unwrap_or_default();
                     self.report(Finding::new(
@@ -305,6 +318,34 @@ impl<'s> Shape<'s> {
             if score(branch) > score(&best) {
                 best = branch;
             }
+        }
+        let absent = |b: &&'s Value| -> Option<&'s str> {
+            let required = b.get("required").and_then(Value::as_array)?;
+            required
+                .iter()
+                .filter_map(Value::as_str)
+                .find(|n| !entries.iter().any(|e| e.key == *n))
+        };
+        let ties: Vec<&str> = fitting
+            .iter()
+            .filter(|b| score(b).0 == score(&best).0)
+            .filter_map(absent)
+            .collect();
+        if absent(&best).is_some() && ties.iter().any(|t| *t != ties[0]) && score(&best).0 > 0 {
+            let mut keys: Vec<&str> = Vec::new();
+            ties.iter().for_each(|t| {
+                if !keys.contains(t) {
+                    keys.push(t)
+                }
+            });
+            let key = self.path.last().cloned().unwrap_or_default();
+            let message = format!("`{}` is missing in `{key}`", keys.join("` or `"));
+            self.report(Finding::new(
+                node.pos,
+                message,
+                format!("write one of the keys: {}", keys.join(", ")),
+            ));
+            return Err(Broken);
         }
         if score(&best).0 == 0 {
             let key = self.path.last().cloned().unwrap_or_default();

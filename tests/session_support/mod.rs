@@ -15,7 +15,8 @@ use margay::backend::Fleet;
 use margay::model::catalog::{Catalog, Collation, ColumnDefault, ColumnInfo, TableInfo};
 use margay::model::{DomainId, Fault, KeyType, NodeId, TableName};
 use margay::plan::Planner;
-use margay::session::{IdSource, Listener, Shared, Shutdown};
+use margay::model::admin::GenerateIds;
+use margay::session::{Listener, Shared, Shutdown};
 use margay::topology::placement::{Hash, HashFunction};
 use margay::topology::*;
 use tokio_postgres::{Client, NoTls};
@@ -33,8 +34,8 @@ pub struct Proxy {
 
 struct Ids(AtomicI64);
 
-impl IdSource for Ids {
-    fn next_id(&self) -> Result<i64, Fault> {
+impl GenerateIds for Ids {
+    fn next_id(&self, _: &str) -> Result<i64, Fault> {
         Ok(self.0.fetch_add(1, Ordering::Relaxed))
     }
 }

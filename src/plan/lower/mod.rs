@@ -6,6 +6,7 @@
 
 mod expr;
 mod query;
+mod schema;
 
 use std::ops::ControlFlow;
 
@@ -13,6 +14,8 @@ use sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Location;
+
+pub use schema::catalog_from_sql;
 
 use super::clauses;
 use super::lex::{self, Kind, Token};

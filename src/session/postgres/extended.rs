@@ -344,6 +344,7 @@ impl Session {
             values: bind.params.iter().collect(),
         };
         let plan = Arc::new(self.bind(&statement.statement, &params)?);
+        self.ensure_periods(&plan).await?;
         if plan.parts.iter().any(|part| part.needs_param_types) {
             self.learn_types(&statement).await?;
         }

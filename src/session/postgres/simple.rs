@@ -124,7 +124,11 @@ impl Session {
             return Err(pipeline::aborted());
         }
         let begun = Instant::now();
-        let plan = match self.bind(statement, &Params::default()) {
+        let bound = match self.bind(statement, &Params::default()) {
+            Ok(plan) => self.ensure_periods(&plan).await.map(|()| plan),
+            Err(fault) => Err(fault),
+        };
+        let plan = match bound {
             Ok(plan) => plan,
             Err(fault) => {
                 let result = Err(Failure::Margay(fault));
@@ -139,11 +143,20 @@ impl Session {
         result.map(drop)
     }
 
+    /// Tables of periods that rows are about to be written to and that may not be there yet.
+    pub async fn ensure_periods(&mut self, plan: &Plan) -> Result<(), Fault> {
+        let Some(refresh) = self.shared.refresh.clone() else { return Ok(()) };
+        for (table, period) in &plan.periods {
+            refresh.ensure_period(&self.hold.database.name, table, *period).await?;
+        }
+        Ok(())
+    }
+
     /// A statement's plan under the session as it is now.
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || ids.next_id())
+        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || ids.next_id(&view.database.name))
     }
 }
 

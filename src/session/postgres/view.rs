@@ -36,15 +36,21 @@ pub(super) fn view(
     let mut view = SessionView {
         database: Arc::clone(database),
         search_path,
-        time_zone: jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC),
+        time_zone: jiff::tz::TimeZone::get(zone).ok(),
         standard_conforming_strings: statuses.get("standard_conforming_strings") != Some(b"off"),
         read_hint: hints.read,
         key_hint: hints.key.clone(),
         read_only,
+        now_us: now_us(),
         fingerprint: 0,
     };
     view.fingerprint = fingerprint(epoch, &view, zone, statuses);
     view
+}
+
+/// Microseconds since 2000-01-01 UTC.
+fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond() - 946_684_800_000_000
 }
 
 fn fingerprint(epoch: u64, view: &SessionView, zone: &str, statuses: &Statuses) -> u64 {

@@ -126,3 +126,35 @@ impl State {
         u64::from(*b) << 32 | u64::from(*c)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of `SELECT i, satisfies_hash_partition(…)` on a server; tests/placement_oracle.rs compares
+    /// with a live one. These stay even if a server should change.
+    #[test]
+    fn vectors_are_frozen() {
+        let of = |key: Value| shard(&[key], 16);
+        let ints: Vec<u32> = (0..8).map(|i| of(Value::Int(i))).collect();
+        assert_eq!(ints, [0, 8, 10, 9, 3, 13, 3, 7]);
+        let others = [
+            of(Value::Int(-1)),
+            of(Value::Int(i64::MIN)),
+            of(Value::Bool(true)),
+            of(Value::Text((*b"").into())),
+            of(Value::Text((*b"north").into())),
+            of(Value::Text((*b"exactly 12 b").into())),
+            of(Value::Text((*b"more than twelve bytes").into())),
+            of(Value::Uuid([7; 16])),
+            of(Value::Bytea([0, 255].into())),
+            of(Value::Date(9_512)),
+            of(Value::Timestamp(1)),
+        ];
+        assert_eq!(others, [5, 15, 8, 6, 6, 8, 3, 10, 9, 13, 8]);
+        assert_eq!(
+            row_hash(&[Value::Int(1), Value::Text((*b"a").into())]),
+            5168779851758693317
+        );
+    }
+}

@@ -42,10 +42,14 @@ impl Time {
         self.instant_period(instant_us).map(ShardId)
     }
 
-    /// The periods that have to exist at an instant: from the first to `ahead` after the present one.
+    /// The periods that have to exist at an instant: from the first that isn't retired yet to `ahead`
+    /// after the present one.
     pub fn wanted(&self, now_us: i64) -> RangeInclusive<i32> {
         let current = self.instant_period(now_us).unwrap_or(0).max(0);
-        0..=current.saturating_add(self.ahead as i32)
+        let ahead = i32::try_from(self.ahead).unwrap_or(i32::MAX);
+        let kept = self.retire.and_then(|r| i32::try_from(r.after).ok());
+        let first = kept.map_or(0, |kept| (current - kept + 1).max(0));
+        first..=current.saturating_add(ahead)
     }
 
     /// Periods that may hold keys between.
@@ -384,5 +388,13 @@ mod tests {
         };
         assert_eq!(t.wanted(us("2026-12-31T00:00:00Z")), 0..=13);
         assert_eq!(t.wanted(us("2025-06-01T00:00:00Z")), 0..=2);
+        // What was retired isn't made again.
+        let retire = Some(super::super::Retire {
+            after: 3,
+            action: super::super::RetireAction::Drop,
+        });
+        let t = Time { retire, ..t };
+        assert_eq!(t.wanted(us("2026-12-31T00:00:00Z")), 9..=13);
+        assert_eq!(t.wanted(us("2026-02-01T00:00:00Z")), 0..=3);
     }
 }

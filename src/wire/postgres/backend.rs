@@ -99,6 +99,38 @@ pub enum Auth<'a> {
     Other(u32),
 }
 
+impl<'a> Auth<'a> {
+    /// Decodes the body of an `R` frame.
+    pub fn decode(body: &'a [u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(body);
+        let auth = match reader.u32()? {
+            0 => Auth::Ok,
+            3 => Auth::Cleartext,
+            5 => {
+                let salt = reader.bytes(4)?;
+                Auth::Md5 {
+                    salt: [salt[0], salt[1], salt[2], salt[3]],
+                }
+            }
+            10 => {
+                let mut mechanisms = Vec::new();
+                loop {
+                    match reader.cstr()? {
+                        b"" => break,
+                        name => mechanisms.push(name),
+                    }
+                }
+                Auth::Sasl { mechanisms }
+            }
+            11 => return Ok(Auth::SaslContinue(reader.rest())),
+            12 => return Ok(Auth::SaslFinal(reader.rest())),
+            other => return Ok(Auth::Other(other)),
+        };
+        reader.end()?;
+        Ok(auth)
+    }
+}
+
 /// One column of a RowDescription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -346,7 +378,7 @@ pub fn affected_rows(tag: &[u8]) -> Option<u64> {
 pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
     let mut reader = Reader::new(body);
     let message = match tag {
-        b'R' => return decode_auth(body).map(Message::Auth),
+        b'R' => return Auth::decode(body).map(Message::Auth),
         b'S' => Message::ParameterStatus {
             name: reader.cstr()?,
             value: reader.cstr()?,
@@ -400,35 +432,6 @@ pub fn decode(tag: u8, body: &[u8]) -> Result<Message<'_>, ProtocolError> {
     };
     reader.end()?;
     Ok(message)
-}
-
-fn decode_auth(body: &[u8]) -> Result<Auth<'_>, ProtocolError> {
-    let mut reader = Reader::new(body);
-    let auth = match reader.u32()? {
-        0 => Auth::Ok,
-        3 => Auth::Cleartext,
-        5 => {
-            let salt = reader.bytes(4)?;
-            Auth::Md5 {
-                salt: [salt[0], salt[1], salt[2], salt[3]],
-            }
-        }
-        10 => {
-            let mut mechanisms = Vec::new();
-            loop {
-                match reader.cstr()? {
-                    b"" => break,
-                    name => mechanisms.push(name),
-                }
-            }
-            Auth::Sasl { mechanisms }
-        }
-        11 => return Ok(Auth::SaslContinue(reader.rest())),
-        12 => return Ok(Auth::SaslFinal(reader.rest())),
-        other => return Ok(Auth::Other(other)),
-    };
-    reader.end()?;
-    Ok(auth)
 }
 
 pub fn authentication_ok(out: &mut BytesMut) {

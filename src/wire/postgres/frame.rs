@@ -154,6 +154,14 @@ impl FrameScanner {
     #[inline]
     pub fn next(&mut self, chunk: &[u8], at: &mut usize) -> Result<Option<Mark>, ProtocolError> {
         let rest = chunk.get(*at..).unwrap_or_default();
+        if self.have == 0
+            && let Some(header) = peek(rest, self.limit)?
+        {
+            // The usual case: the header isn't cut.
+            (self.have, self.head[0], self.left) = (HEADER, header.tag, header.len - HEADER);
+            *at += HEADER;
+            return Ok(Some(Mark::Begin { header, at: *at }));
+        }
         if self.have < HEADER {
             if rest.is_empty() {
                 return Ok(None);

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Installs what `make demo` and `make test` need and this machine lacks. Safe to run again: it only
+# looks, if everything is there.
+#
+#   scripts/setup.sh demo    servers, clients, compiler
+#   scripts/setup.sh test    the same and a Python environment for tests with Python's drivers
+#
+# Debian and Ubuntu: with apt-get, as root or through sudo. Elsewhere it says what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+purpose=${1:-test}
+venv=${CARGO_TARGET_DIR:-target}/venv
+# Where Debian's post-installation looks before it makes and starts a cluster of its own.
+cluster_conf=/etc/postgresql-common/createcluster.d/margay-setup.conf
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# The same places in the same order as `margay sandbox` (src/sandbox/binaries.rs).
+server_folders() {
+    if [ -n "${MARGAY_PG_BIN:-}" ]; then
+        printf '%s\n' "$MARGAY_PG_BIN"
+        return
+    fi
+    if has pg_config; then pg_config --bindir; fi
+    printf '%s\n' /usr/lib/postgresql/*/bin
+    printf '%s\n' "$PATH" | tr ':' '\n'
+}
+
+has_server() {
+    local folder
+    while IFS= read -r folder; do
+        if [ -x "$folder/postgres" ] && [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ]; then
+            return 0
+        fi
+    done < <(server_folders)
+    return 1
+}
+
+has_venv_module() { has python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+missing() {
+    has_server || echo server
+    if ! has psql || ! has pgbench; then echo client; fi
+    has cc || echo compiler
+    if [ "$purpose" = test ] && ! has_venv_module; then echo python; fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+package_of() {
+    case $1 in
+        server) echo postgresql ;;
+        # pgbench is in the server's package.
+        client) echo postgresql postgresql-client ;;
+        compiler) echo gcc libc6-dev ;;
+        python) echo python3 python3-venv ;;
+    esac
+}
+
+# Only our own servers are wanted, not one that listens on 5432 from now on.
+hold_back_cluster() {
+    as_root mkdir -p "$(dirname "$cluster_conf")"
+    echo 'create_main_cluster = false' | as_root tee "$cluster_conf" >/dev/null
+    trap release_cluster EXIT
+}
+
+release_cluster() {
+    as_root rm -f "$cluster_conf"
+    as_root rmdir "$(dirname "$cluster_conf")" 2>/dev/null || true
+}
+
+install_with_apt() {
+    local packages=() thing
+    for thing in "$@"; do
+        read -ra more <<<"$(package_of "$thing")"
+        packages+=("${more[@]}")
+    done
+    say "installing ${packages[*]}"
+    as_root apt-get update -qq
+    case " ${packages[*]} " in *" postgresql "*) hold_back_cluster ;; esac
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" \
+        >/dev/null
+}
+
+refuse() {
+    cat >&2 <<END
+setup: this machine lacks: $*
+setup: there is no apt-get that I may use here (it takes root, or sudo). Please install, then try again:
+  server    PostgreSQL 13 or newer with postgres, initdb and pg_ctl
+            (Fedora: postgresql-server postgresql-contrib; Arch: postgresql; Alpine: postgresql)
+  client    psql and pgbench (Fedora: postgresql postgresql-contrib; Arch: postgresql)
+  compiler  a C compiler and linker named cc (gcc or clang)
+  python    python3 with the modules venv and ensurepip
+setup: a server in an unusual place is found through MARGAY_PG_BIN=<its folder of programs>.
+END
+    exit 1
+}
+
+install_missing() {
+    local lacking
+    mapfile -t lacking < <(missing)
+    if [ ${#lacking[@]} = 0 ]; then return; fi
+    if has apt-get && { [ "$(id -u)" = 0 ] || has sudo; }; then
+        install_with_apt "${lacking[@]}"
+        mapfile -t lacking < <(missing)
+        if [ ${#lacking[@]} = 0 ]; then return; fi
+    fi
+    if [ "${lacking[*]}" = python ]; then return; fi
+    refuse "${lacking[@]}"
+}
+
+check_rust() {
+    if ! has cargo; then
+        say "there is no cargo: install a Rust toolchain (https://rustup.rs), then try again"
+        exit 1
+    fi
+}
+
+has_drivers() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import psycopg, asyncpg' >/dev/null 2>&1; }
+
+# Tests with Python's drivers are skipped, and say so, where this does not work out.
+make_venv() {
+    if has_drivers; then return; fi
+    if ! has_venv_module; then
+        say "SKIP tests with psycopg and asyncpg: python3 with venv is not here"
+        return
+    fi
+    say "making $venv with psycopg and asyncpg"
+    if ! { python3 -m venv "$venv" && "$venv/bin/python" -m pip install -q -r scripts/python-drivers.txt; }; then
+        say "SKIP tests with psycopg and asyncpg: their installation failed"
+    fi
+}
+
+case $purpose in demo | test) ;; *) say "usage: scripts/setup.sh demo|test"; exit 2 ;; esac
+check_rust
+install_missing
+if [ "$purpose" = test ]; then make_venv; fi

@@ -1,0 +1,357 @@
+//! Makes the Catalog of a logical database out of what its nodes say. A table is taken from the
+//! nodes that the rules put it on and from no other; nodes that disagree are a problem to report,
+//! not a reason to stop. Must not publish anything: `refresh` does.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::catalog::{
+    Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
+};
+use crate::model::{NodeId, ShardId, TableName};
+use crate::topology::placement::physical_name;
+use crate::topology::{Database, Layout, Spread};
+
+use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
+use super::placement;
+
+/// Something about the nodes' schemas that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogProblem {
+    pub subject: String,
+    pub text: String,
+}
+
+/// The tables of one node, and how it sorts.
+#[derive(Debug, Default)]
+pub struct NodeTables {
+    pub tables: HashMap<TableName, Arc<TableInfo>>,
+    pub functions: HashMap<Box<str>, FunctionInfo>,
+}
+
+/// What was read: the nodes that answered. A node of the database that isn't here was down.
+pub type Answers = BTreeMap<NodeId, NodeTables>;
+
+/// The nodes that a table is on by the rules, in the order of the domain.
+pub fn nodes_of(database: &Database, name: &TableName) -> Vec<NodeId> {
+    match database.tables.get(name) {
+        None => default_node(database).into_iter().collect(),
+        Some(table) => match &table.spread {
+            Spread::Whole(node) => vec![*node],
+            Spread::Broadcast => database.domain(table.domain).nodes.clone(),
+            Spread::Sharded(sharding) => sharding.nodes.clone(),
+        },
+    }
+}
+
+/// Where tables live that no rule names.
+pub fn default_node(database: &Database) -> Option<NodeId> {
+    database.domain(database.default_domain).nodes.first().copied()
+}
+
+/// Puts the answers together. What a silent node would have told is kept from `before`. The epoch
+/// grows by one if anything differs from `before`.
+pub fn assemble(
+    database: &Database,
+    names: &dyn Fn(NodeId) -> String,
+    answers: &Answers,
+    before: &Catalog,
+) -> (Catalog, Vec<CatalogProblem>) {
+    let mut problems = Vec::new();
+    let mut tables = HashMap::new();
+
+    if let Some(default) = default_node(database) {
+        let known = answers
+            .get(&default)
+            .map_or(&before.tables, |answer| &answer.tables);
+        let named = physical_names(database);
+        let loose = known
+            .iter()
+            .filter(|(name, _)| !database.tables.contains_key(*name) && !named.contains(*name));
+        tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
+    }
+    for name in database.tables.keys() {
+        let nodes = nodes_of(database, name);
+        let (info, text) = agree(&|node| name_on(database, name, node), &nodes, names, answers);
+        if let Some(text) = text {
+            problems.push(CatalogProblem {
+                subject: format!("{}/{name}", database.name),
+                text,
+            });
+        }
+        let silent = nodes.iter().any(|node| !answers.contains_key(node));
+        match info {
+            Some(info) => drop(tables.insert(name.clone(), info)),
+            None if silent => {
+                if let Some(known) = before.tables.get(name) {
+                    tables.insert(name.clone(), known.clone());
+                }
+            }
+            // No node has it: it isn't created yet, or was dropped.
+            None => {}
+        }
+    }
+    let functions = match answers.get(&database.shell) {
+        Some(answer) => answer.functions.clone(),
+        None => before.functions.clone(),
+    };
+    for node in database
+        .nodes()
+        .into_iter()
+        .filter(|node| !answers.contains_key(node))
+    {
+        problems.push(CatalogProblem {
+            subject: format!("{}/{}", database.name, names(node)),
+            text: "its catalog could not be read; what was known of it before is used".into(),
+        });
+    }
+    // Functions too: without them every call would count as harmless or as harmful.
+    let loaded = before.loaded
+        || (answers.contains_key(&database.shell)
+            && default_node(database).is_none_or(|node| answers.contains_key(&node)));
+
+    let mut catalog = Catalog {
+        epoch: before.epoch,
+        loaded,
+        tables,
+        functions,
+    };
+    if catalog != *before {
+        catalog.epoch += 1;
+    }
+    (catalog, problems)
+}
+
+/// The table on a node that bears a logical table's columns.
+fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
+    match database.tables.get(name).map(|table| (table, &table.spread)) {
+        Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
+        Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
+    }
+}
+
+/// Names of shards that stand as tables of their own: no statement may name them.
+fn physical_names(database: &Database) -> HashSet<TableName> {
+    let mut names = HashSet::new();
+    for table in database.tables.values() {
+        let Spread::Sharded(sharding) = &table.spread else {
+            continue;
+        };
+        if sharding.layout == Layout::Separate {
+            let shards = (0..sharding.place.len() as i32).map(ShardId);
+            names.extend(shards.map(|s| TableName::new(table.name.schema.clone(), physical_name(table, s))));
+        }
+    }
+    names
+}
+
+/// One table as its nodes have it: the first answer, narrowed to what holds on all of them, and
+/// what they disagree on.
+fn agree(
+    name: &dyn Fn(NodeId) -> TableName,
+    nodes: &[NodeId],
+    names: &dyn Fn(NodeId) -> String,
+    answers: &Answers,
+) -> (Option<Arc<TableInfo>>, Option<String>) {
+    let asked = nodes
+        .iter()
+        .filter_map(|node| answers.get(node).map(|a| (*node, a.tables.get(&name(*node)))));
+    let (mut have, mut lack): (Vec<(NodeId, &Arc<TableInfo>)>, Vec<NodeId>) = (Vec::new(), Vec::new());
+    for (node, info) in asked {
+        match info {
+            Some(info) => have.push((node, info)),
+            None => lack.push(node),
+        }
+    }
+    let Some((first_node, first)) = have.first().copied() else {
+        return (None, None);
+    };
+    let mut wrong = Vec::new();
+    if !lack.is_empty() {
+        let lack: Vec<String> = lack.into_iter().map(names).collect();
+        wrong.push(format!("is missing on {}", lack.join(", ")));
+    }
+    let mut common: TableInfo = (**first).clone();
+    for (node, info) in &have[1..] {
+        if let Some(difference) = difference(first, info) {
+            wrong.push(format!(
+                "on {} differs from {}: {difference}",
+                names(*node),
+                names(first_node)
+            ));
+        }
+        common.has_triggers |= info.has_triggers;
+        common.unique.retain(|columns| info.unique.contains(columns));
+    }
+    let info = if common == **first {
+        first.clone()
+    } else {
+        Arc::new(common)
+    };
+    (Some(info), (!wrong.is_empty()).then(|| wrong.join("; ")))
+}
+
+/// The first thing in which two nodes' tables differ that a statement could notice. Type OIDs of
+/// user-defined types differ from server to server by nature.
+fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
+    if a.columns.len() != b.columns.len() {
+        return Some(format!("{} columns, not {}", b.columns.len(), a.columns.len()));
+    }
+    for (i, (a, b)) in a.columns.iter().zip(&b.columns).enumerate() {
+        let at = i + 1;
+        if a.name != b.name {
+            return Some(format!("column {at} is {}, not {}", b.name, a.name));
+        }
+        if a.type_name != b.type_name {
+            return Some(format!(
+                "column {} is {}, not {}",
+                a.name, b.type_name, a.type_name
+            ));
+        }
+        if a.not_null != b.not_null {
+            return Some(format!("column {} is NOT NULL on one of them only", a.name));
+        }
+        if a.collation != b.collation {
+            return Some(format!("column {} has another collation", a.name));
+        }
+        if a.default != b.default {
+            return Some(format!("column {} has another default", a.name));
+        }
+    }
+    (a.is_view != b.is_view).then(|| "one is a view, the other a table".to_owned())
+}
+
+/// Answers of one node, as facts about its tables.
+pub fn tables_of(answer: NodeCatalog) -> NodeTables {
+    let mut by_oid: HashMap<u32, (TableName, TableInfo)> = answer
+        .tables
+        .into_iter()
+        .map(|row| {
+            let info = TableInfo {
+                is_view: matches!(row.kind, 'v' | 'm'),
+                has_triggers: row.has_triggers,
+                ..TableInfo::default()
+            };
+            (row.oid, (TableName::new(row.schema, row.name), info))
+        })
+        .collect();
+    for row in answer.columns {
+        if let Some((_, info)) = by_oid.get_mut(&row.table) {
+            info.columns.push(column(row, answer.default_collation));
+        }
+    }
+    let mut last_index = None;
+    for row in answer.unique {
+        let Some((_, info)) = by_oid.get_mut(&row.table) else {
+            continue;
+        };
+        if last_index != Some(row.index) {
+            info.unique.push(Vec::new());
+            last_index = Some(row.index);
+        }
+        if let Some(columns) = info.unique.last_mut() {
+            columns.push(row.column.into());
+        }
+    }
+    NodeTables {
+        tables: by_oid
+            .into_values()
+            .map(|(name, info)| (name, Arc::new(info)))
+            .collect(),
+        functions: answer.functions.into_iter().map(function).collect(),
+    }
+}
+
+fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
+    ColumnInfo {
+        collation: collation(&row, database),
+        default: default(&row),
+        name: row.name.into(),
+        type_name: row.type_name.into(),
+        type_oid: row.type_oid,
+        not_null: row.not_null,
+    }
+}
+
+fn collation(row: &ColumnRow, database: CollationRow) -> Collation {
+    let class = if row.collation == CollationRow::Default {
+        database
+    } else {
+        row.collation
+    };
+    match class {
+        CollationRow::None => Collation::None,
+        CollationRow::Nondeterministic => Collation::Nondeterministic,
+        // citext and its like: equality is not that of the bytes, whatever the collation.
+        _ if !row.plain_text => Collation::Nondeterministic,
+        // Arrays compare element by element, not as the text of the whole.
+        CollationRow::Bytes if !row.is_array => Collation::Bytes,
+        CollationRow::Bytes | CollationRow::Deterministic | CollationRow::Default => Collation::Deterministic,
+    }
+}
+
+/// Kinds of expression nodes whose value is decided by their arguments and by the functions and
+/// operators that `volatility` covers. Anything else (casts through text, SQL value functions,
+/// nextval …) may depend on more.
+const PURE_TAGS: [&str; 13] = [
+    "CONST",
+    "FUNCEXPR",
+    "OPEXPR",
+    "RELABELTYPE",
+    "ARRAY",
+    "ARRAYEXPR",
+    "BOOLEXPR",
+    "NULLTEST",
+    "BOOLEANTEST",
+    "CASE",
+    "CASEEXPR",
+    "COALESCE",
+    "COALESCEEXPR",
+];
+
+fn default(row: &ColumnRow) -> ColumnDefault {
+    if row.generated {
+        return ColumnDefault::Generated;
+    }
+    if row.identity {
+        return ColumnDefault::Volatile("identity".into());
+    }
+    let Some(text) = &row.default else {
+        return ColumnDefault::Null;
+    };
+    let text: Box<str> = text.as_str().into();
+    if row.volatility == 'i' && row.tags.iter().all(|tag| PURE_TAGS.contains(&tag.as_str())) {
+        return ColumnDefault::Constant(text);
+    }
+    if is_now(&text, &row.type_name) {
+        ColumnDefault::Now(text)
+    } else {
+        ColumnDefault::Volatile(text)
+    }
+}
+
+/// Whether the column gets the same value when the transaction's time is written in its place as
+/// a timestamptz.
+fn is_now(text: &str, type_name: &str) -> bool {
+    match text {
+        "now()" | "CURRENT_TIMESTAMP" | "transaction_timestamp()" | "statement_timestamp()" => true,
+        "CURRENT_DATE" => type_name == "date",
+        "LOCALTIMESTAMP" => type_name == "timestamp without time zone",
+        _ => false,
+    }
+}
+
+fn function(row: FunctionRow) -> (Box<str>, FunctionInfo) {
+    let volatility = match row.volatility {
+        'i' => Volatility::Immutable,
+        's' => Volatility::Stable,
+        _ => Volatility::Volatile,
+    };
+    let info = FunctionInfo {
+        volatility,
+        user_defined: row.user_defined,
+        is_aggregate: row.is_aggregate,
+        returns_set: row.returns_set,
+    };
+    (row.name.into(), info)
+}

@@ -1,0 +1,221 @@
+//! Keeps the catalog in the Snapshot what the servers have: after DDL of a session (which waits
+//! for it), and by a cheap question per node every few seconds for what others changed. Must not
+//! change anything on a server; what a new table needs there is done by `time_shards` and
+//! `placement`, which this calls.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use crate::model::admin::{CatalogRefresh, Pending};
+use crate::model::catalog::Catalog;
+use crate::model::{Code, Fault, NodeId, ShardId, TableName};
+use crate::topology::{Database, Engine, Node, Snapshot};
+
+use super::catalog::{Answers, NodeTables, assemble, tables_of};
+use super::catalog_sql::{FINGERPRINT, read_node};
+use super::connect::LinkError;
+use super::problems::Watch;
+use super::shared::{Shared, postgres_nodes};
+use super::time_shards::TimeShards;
+
+/// How often nodes are asked whether their schema changed.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// When the last complete reading of a database's catalog began.
+type Gate = Arc<tokio::sync::Mutex<Option<Instant>>>;
+
+pub struct Refresher {
+    shared: Arc<Shared>,
+    time_shards: Arc<TimeShards>,
+    gates: Mutex<HashMap<String, Gate>>,
+    /// Of the catalog that was read last, per node.
+    fingerprints: Mutex<HashMap<NodeId, String>>,
+}
+
+impl Refresher {
+    pub fn new(shared: Arc<Shared>, time_shards: Arc<TimeShards>) -> Arc<Refresher> {
+        Arc::new(Refresher {
+            shared,
+            time_shards,
+            gates: Mutex::default(),
+            fingerprints: Mutex::default(),
+        })
+    }
+
+    /// Reads the catalog of a database by a reading that begins after this call. Calls that come
+    /// while another reading is under way share the next one.
+    pub async fn reload(&self, database: &str) {
+        let called = Instant::now();
+        let gate = {
+            let mut gates = self
+                .gates
+                .lock()
+                .expect("no code panics while it holds this lock");
+            gates.entry(database.to_owned()).or_default().clone()
+        };
+        let mut last_began = gate.lock().await;
+        if last_began.is_some_and(|began| began >= called) {
+            return;
+        }
+        let began = Instant::now();
+        let snapshot = self.shared.snapshot();
+        let Some(rules) = snapshot
+            .database(database)
+            .filter(|d| d.engine == Engine::Postgres)
+        else {
+            return;
+        };
+        let answers = self.read(&snapshot, rules).await;
+        self.publish(database, &answers);
+        self.time_shards.create_due(database).await;
+        super::placement::note(&self.shared, database).await;
+        *last_began = Some(began);
+    }
+
+    /// All databases of the rules, at once.
+    pub async fn reload_all(&self) {
+        let snapshot = self.shared.snapshot();
+        join_all(
+            snapshot
+                .databases
+                .iter()
+                .map(|database| self.reload(&database.name)),
+        )
+        .await;
+    }
+
+    /// Looks for changes made elsewhere, until dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let snapshot = self.shared.snapshot();
+            let changed = self.changed_nodes(&snapshot).await;
+            let databases = snapshot
+                .databases
+                .iter()
+                .filter(|d| d.nodes().iter().any(|n| changed.contains(n)));
+            join_all(databases.map(|database| self.reload(&database.name))).await;
+        }
+    }
+
+    async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<NodeId> {
+        let asked = postgres_nodes(snapshot).map(|node| async move {
+            let mut held = self.shared.primary(node).await.ok()?;
+            let now = held.link().ask_one(FINGERPRINT).await.ok()??;
+            let known = self
+                .fingerprints
+                .lock()
+                .expect("no code panics while it holds this lock");
+            (known.get(&node.id) != Some(&now)).then_some(node.id)
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    async fn read(&self, snapshot: &Snapshot, database: &Database) -> Answers {
+        let asked = database.nodes().into_iter().map(|id| async move {
+            let node = snapshot.node(id);
+            let with_functions = id == database.shell;
+            // A connection that was idle may turn out to be dead; a second one is new.
+            for attempt in 0..2 {
+                match self.read_one(node, with_functions).await {
+                    Ok(tables) => return Some((id, tables)),
+                    Err(error) if attempt > 0 => tracing::debug!(node = %node.name, "catalog: {error}"),
+                    Err(_) => {}
+                }
+            }
+            None
+        });
+        join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect::<BTreeMap<_, _>>()
+    }
+
+    async fn read_one(&self, node: &Node, with_functions: bool) -> Result<NodeTables, LinkError> {
+        let mut held = self.shared.primary(node).await?;
+        let answer = read_node(held.link(), with_functions).await?;
+        let mut known = self
+            .fingerprints
+            .lock()
+            .expect("no code panics while it holds this lock");
+        known.insert(node.id, answer.fingerprint.clone());
+        Ok(tables_of(answer))
+    }
+
+    /// Stores a Snapshot with the new catalog. The rules may have been reloaded meanwhile: the
+    /// catalog is put together for those that are in force when it is stored.
+    fn publish(&self, database: &str, answers: &Answers) {
+        let mut problems = BTreeMap::new();
+        self.shared.snapshots.rcu(|current| {
+            let names = |id: NodeId| {
+                current
+                    .nodes
+                    .get(id.index())
+                    .map_or_else(|| id.to_string(), |n| n.name.to_string())
+            };
+            let Some(rules) = current.database(database) else {
+                return current.clone();
+            };
+            let (catalog, found) = assemble(rules, &names, answers, &rules.catalog);
+            problems = found.into_iter().map(|p| (p.subject, p.text)).collect();
+            if catalog == *rules.catalog {
+                current.clone()
+            } else {
+                with_catalog(current, database, catalog)
+            }
+        });
+        let prefix = format!("{database}/");
+        self.shared
+            .problems
+            .replace(Watch::Catalog, |subject| subject.starts_with(&prefix), &problems);
+    }
+}
+
+/// The same rules with another catalog of one database.
+fn with_catalog(snapshot: &Snapshot, database: &str, catalog: Catalog) -> Arc<Snapshot> {
+    let mut snapshot = snapshot.clone();
+    if let Some(rules) = snapshot.databases.iter_mut().find(|d| &*d.name == database) {
+        *rules = Arc::new(Database {
+            catalog: Arc::new(catalog),
+            ..(**rules).clone()
+        });
+    }
+    Arc::new(snapshot)
+}
+
+/// As sessions hold it: what they started goes on when they are gone.
+pub struct Handle(pub Arc<Refresher>);
+
+impl CatalogRefresh for Handle {
+    fn refresh<'a>(&'a self, database: &'a str) -> Pending<'a, ()> {
+        let (refresher, database) = (self.0.clone(), database.to_owned());
+        let task = tokio::spawn(async move { refresher.reload(&database).await });
+        Box::pin(async move {
+            let _ = task.await;
+        })
+    }
+
+    fn ensure_period<'a>(
+        &'a self,
+        database: &'a str,
+        table: &'a TableName,
+        shard: ShardId,
+    ) -> Pending<'a, Result<(), Fault>> {
+        let (time_shards, database, table) = (self.0.time_shards.clone(), database.to_owned(), table.clone());
+        let task = tokio::spawn(async move { time_shards.ensure(&database, &table, shard).await });
+        Box::pin(async move {
+            task.await.unwrap_or_else(|_| {
+                Err(Fault::new(
+                    Code::INTERNAL,
+                    "the task that creates a period's table ended",
+                ))
+            })
+        })
+    }
+}

@@ -1,0 +1,360 @@
+//! Creates the tables of time shards ahead of need, by whichever proxy gets there first. A
+//! period's table is made on its own and then attached, since that lets readers and writers of
+//! the logical table go on (CREATE … PARTITION OF would wait for all of them, and a session that
+//! asks for a period in the middle of its transaction would wait for itself).
+//! Must not touch rows, nor attach a table that it didn't make.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+
+use crate::model::{Code, Fault, KeyType, NodeId, ShardId, TableName};
+use crate::topology::placement::{Scheme, Time, physical_name, shard_bounds};
+use crate::topology::{Engine, Layout, Node, Sharding, Spread, Table};
+
+use super::bootstrap::LOCK_TIME_SHARDS;
+use super::connect::{Link, LinkError, identifier, literal};
+use super::placement::quoted;
+use super::problems::Watch;
+use super::shared::Shared;
+
+/// How often what is due is created.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A table that others hold locked is left for the next time.
+const LOCK_TIMEOUT: &str = "2s";
+
+/// Microseconds since 2000-01-01 UTC; handed in, so that tests can choose the day.
+pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The machine's clock.
+pub fn system_now() -> Now {
+    const UNIX_TO_2000_US: i64 = 946_684_800_000_000;
+    Arc::new(|| {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        since_1970.as_micros() as i64 - UNIX_TO_2000_US
+    })
+}
+
+/// A logical table: database and name.
+type Logical = (String, TableName);
+
+pub struct TimeShards {
+    shared: Arc<Shared>,
+    now: Now,
+    /// Periods whose tables were there when the nodes were asked last.
+    known: Mutex<HashMap<Logical, HashSet<i32>>>,
+}
+
+/// A table to look after on one node, with the periods that it should have there.
+struct Due {
+    table: Arc<Table>,
+    sharding: Arc<Sharding>,
+    periods: Vec<ShardId>,
+}
+
+/// A logical table as a node has it.
+struct Found {
+    key_type: Option<KeyType>,
+    partitions: HashSet<String>,
+}
+
+impl TimeShards {
+    pub fn new(shared: Arc<Shared>, now: Now) -> Arc<TimeShards> {
+        Arc::new(TimeShards {
+            shared,
+            now,
+            known: Mutex::default(),
+        })
+    }
+
+    /// Creates what is due in all databases, every minute, until dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let snapshot = self.shared.snapshot();
+            join_all(
+                snapshot
+                    .databases
+                    .iter()
+                    .map(|database| self.create_due(&database.name)),
+            )
+            .await;
+        }
+    }
+
+    /// Creates the periods from the first to `ahead` after the present one of every time-sharded
+    /// table of a database that exists. What can't be created is a problem in the list.
+    pub async fn create_due(&self, database: &str) {
+        let snapshot = self.shared.snapshot();
+        let Some(rules) = snapshot
+            .database(database)
+            .filter(|d| d.engine == Engine::Postgres)
+        else {
+            return;
+        };
+        let mut by_node: BTreeMap<NodeId, Vec<Due>> = BTreeMap::new();
+        for (table, sharding, time) in rules.tables.values().filter_map(time_sharded) {
+            let mut here: BTreeMap<NodeId, Vec<ShardId>> =
+                sharding.nodes.iter().map(|n| (*n, Vec::new())).collect();
+            for period in time.wanted((self.now)()).map(ShardId) {
+                here.entry(sharding.node_of(period)).or_default().push(period);
+            }
+            for (node, periods) in here {
+                by_node.entry(node).or_default().push(Due {
+                    table: table.clone(),
+                    sharding: sharding.clone(),
+                    periods,
+                });
+            }
+        }
+        let work = by_node.iter().map(|(node, due)| {
+            let node = snapshot.node(*node);
+            async move { (node, self.create_on(database, node, due).await) }
+        });
+        for (node, outcome) in join_all(work).await {
+            let prefix = format!("{database}/{}/", node.name);
+            let problems = match outcome {
+                Ok(problems) => problems,
+                // That the node is down is reported by health.
+                Err(LinkError::NoPrimary(_)) => continue,
+                Err(error) => BTreeMap::from([(String::new(), error.to_string())]),
+            };
+            let problems = problems
+                .into_iter()
+                .map(|(table, text)| (format!("{prefix}{table}"), text))
+                .collect();
+            self.shared.problems.replace(
+                Watch::TimeShards,
+                |subject| subject.starts_with(&prefix),
+                &problems,
+            );
+        }
+    }
+
+    /// Sees to it that one period has its table.
+    pub async fn ensure(&self, database: &str, table: &TableName, shard: ShardId) -> Result<(), Fault> {
+        if self.is_known(database, table, shard) {
+            return Ok(());
+        }
+        let snapshot = self.shared.snapshot();
+        let found = snapshot
+            .database(database)
+            .and_then(|rules| rules.tables.get(table))
+            .and_then(time_sharded);
+        let Some((table, sharding, time)) = found else {
+            return Err(Fault::internal(format!("{table} is not sharded by time")));
+        };
+        if !time.create_outside && !time.wanted((self.now)()).contains(&shard.0) {
+            return Err(Fault::new(Code::KEY_OUTSIDE, format!("the key's period is outside those of {}", table.name))
+                .hint("The rules say where the table begins (from) and how far it reaches (ahead); `outside: create` creates others on demand."));
+        }
+        let node = snapshot.node(sharding.node_of(shard));
+        let due = Due {
+            table: table.clone(),
+            sharding: sharding.clone(),
+            periods: vec![shard],
+        };
+        let problems = self.create_on(database, node, std::slice::from_ref(&due)).await.map_err(|error| {
+            tracing::warn!(node = %node.name, table = %table.name, "a period's table could not be created: {error}");
+            Fault::new(Code::NODE_DOWN, format!("the table for a period of {} could not be created", table.name))
+        })?;
+        match problems.into_values().next() {
+            None => Ok(()),
+            Some(text) => {
+                tracing::warn!(node = %node.name, table = %table.name, "{text}");
+                Err(Fault::new(
+                    Code::NODE_DOWN,
+                    format!("the table for a period of {} could not be created", table.name),
+                ))
+            }
+        }
+    }
+
+    fn is_known(&self, database: &str, table: &TableName, shard: ShardId) -> bool {
+        let known = self
+            .known
+            .lock()
+            .expect("no code panics while it holds this lock");
+        known
+            .get(&(database.to_owned(), table.clone()))
+            .is_some_and(|periods| periods.contains(&shard.0))
+    }
+
+    /// Creates what is missing on one node. Gives what went wrong, by table.
+    async fn create_on(
+        &self,
+        database: &str,
+        node: &Node,
+        due: &[Due],
+    ) -> Result<BTreeMap<String, String>, LinkError> {
+        let mut problems = BTreeMap::new();
+        let found = {
+            let mut held = self.shared.primary(node).await?;
+            look(held.link(), due).await?
+        };
+        for due in due {
+            let name = &due.table.name;
+            let Some(there) = found.get(name) else {
+                // Not created yet, or dropped.
+                self.remember(database, due, |_| false);
+                continue;
+            };
+            self.remember(database, due, |period| {
+                there.partitions.contains(&physical_name(&due.table, period))
+            });
+            let missing = due.missing(there);
+            if missing.is_empty() {
+                continue;
+            }
+            let Some(key_type) = there.key_type else {
+                problems.insert(
+                    name.to_string(),
+                    "its sharding key is of a type that can't be cut by time".to_owned(),
+                );
+                continue;
+            };
+            let mut held = self.shared.primary(node).await?;
+            match create(held.link(), due, key_type).await {
+                Ok(created) => {
+                    self.remember(database, due, |_| true);
+                    if created > 0 {
+                        tracing::info!(node = %node.name, table = %name, created, "created tables of time shards");
+                    }
+                }
+                Err(error) => {
+                    problems.insert(
+                        name.to_string(),
+                        format!("the tables of its next periods can't be created: {error}"),
+                    );
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    fn remember(&self, database: &str, due: &Due, is_there: impl Fn(ShardId) -> bool) {
+        let mut known = self
+            .known
+            .lock()
+            .expect("no code panics while it holds this lock");
+        let periods = known
+            .entry((database.to_owned(), due.table.name.clone()))
+            .or_default();
+        let node_of = |period: i32| due.sharding.node_of(ShardId(period));
+        // What this node holds is learnt anew; periods on other nodes are none of its business.
+        if let Some(node) = due.periods.first().map(|period| node_of(period.0)) {
+            periods.retain(|period| node_of(*period) != node || is_there(ShardId(*period)));
+        }
+        periods.extend(
+            due.periods
+                .iter()
+                .filter(|period| is_there(**period))
+                .map(|period| period.0),
+        );
+    }
+}
+
+impl Due {
+    fn missing(&self, found: &Found) -> Vec<ShardId> {
+        let there = |period: &ShardId| found.partitions.contains(&physical_name(&self.table, *period));
+        self.periods
+            .iter()
+            .copied()
+            .filter(|period| !there(period))
+            .collect()
+    }
+}
+
+fn time_sharded(table: &Arc<Table>) -> Option<(&Arc<Table>, &Arc<Sharding>, &Time)> {
+    let Spread::Sharded(sharding) = &table.spread else {
+        return None;
+    };
+    match (&sharding.scheme, sharding.layout) {
+        (Scheme::Time(time), Layout::Partitioned) => Some((table, sharding, time)),
+        (Scheme::Time(_) | Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_), _) => None,
+    }
+}
+
+/// Which of the tables a node has as partitioned ones, and their partitions; one round trip.
+async fn look(link: &mut Link, due: &[Due]) -> Result<HashMap<TableName, Found>, LinkError> {
+    if due.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let wanted: Vec<String> = due
+        .iter()
+        .map(|due| {
+            let key = due.sharding.key.first().map_or("", |key| &key.column);
+            format!(
+                "({}, {}, {})",
+                literal(&due.table.name.schema),
+                literal(&due.table.name.table),
+                literal(key)
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT n.nspname, c.relname, format_type(a.atttypid, NULL), k.relname \
+         FROM (VALUES {}) w(schema, name, key) \
+         JOIN pg_namespace n ON n.nspname = w.schema \
+         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'p' \
+         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = w.key AND NOT a.attisdropped \
+         LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class k ON k.oid = i.inhrelid",
+        wanted.join(", ")
+    );
+    let mut found: HashMap<TableName, Found> = HashMap::new();
+    for row in link.ask(&sql).await?.iter().flatten() {
+        let text = |at: usize| row.try_get(at).ok().flatten();
+        let (Some(schema), Some(name)) = (text(0), text(1)) else {
+            continue;
+        };
+        let entry = found
+            .entry(TableName::new(schema, name))
+            .or_insert_with(|| Found {
+                key_type: text(2).and_then(KeyType::from_sql).filter(|ty| ty.is_time()),
+                partitions: HashSet::new(),
+            });
+        entry.partitions.extend(text(3).map(str::to_owned));
+    }
+    Ok(found)
+}
+
+/// Creates what is missing of one table, in one transaction, after looking again under the lock.
+/// An error leaves the connection unusable, which rolls back.
+async fn create(link: &mut Link, due: &Due, key_type: KeyType) -> Result<usize, LinkError> {
+    link.ask(&format!(
+        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_TIME_SHARDS})"
+    ))
+    .await?;
+    let found = look(link, std::slice::from_ref(due)).await?;
+    let missing = found
+        .get(&due.table.name)
+        .map(|there| due.missing(there))
+        .unwrap_or_default();
+    let parent = quoted(&due.table.name);
+    let mut sql = String::new();
+    let mut created = 0;
+    for period in missing {
+        // An hour that clocks skip holds no row.
+        let Some(bounds) = shard_bounds(&due.sharding, period, &[key_type]) else {
+            continue;
+        };
+        let child = format!(
+            "{}.{}",
+            identifier(&due.table.name.schema),
+            identifier(&physical_name(&due.table, period))
+        );
+        // Indexes, foreign keys and triggers of the parent are added by ATTACH itself.
+        sql += &format!(
+            "CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
+             INCLUDING STORAGE INCLUDING COMMENTS); ALTER TABLE {parent} ATTACH PARTITION {child} {bounds}; "
+        );
+        created += 1;
+    }
+    link.ask(&(sql + "COMMIT")).await?;
+    Ok(created)
+}

@@ -1,0 +1,305 @@
+//! INSERT … VALUES: each row to the node of its key; columns that Margay fills.
+
+use crate::model::catalog::{ColumnDefault, TableInfo};
+use crate::model::{Code, Fault, KeyType};
+use crate::topology::Generator;
+
+use super::functions;
+use super::lex::Token;
+use super::prune::key_type;
+use super::query::{Expr, Insert, Span};
+use super::scope::{Home, TableRef};
+use super::types::SessionView;
+use super::value::is_constant;
+
+/// What Margay puts into a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    NextId,
+    /// The transaction's time, as the type of the column.
+    Now(KeyType),
+}
+
+/// Where a row's value for a key column comes from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// An expression of the row.
+    Cell(Expr),
+    /// The transaction's time.
+    Now,
+    /// A generated id.
+    NextId,
+}
+
+/// A row of VALUES; spans in original coordinates.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// With its parentheses.
+    pub span: Span,
+    /// One per key column.
+    pub keys: Vec<KeySource>,
+    /// Cells that are replaced: DEFAULT or now().
+    pub replaced: Vec<(Span, Fill)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    pub key_types: Vec<KeyType>,
+    /// Columns appended to the list, with their fill.
+    pub added: Vec<(Box<str>, Fill)>,
+    /// Where the added column names go, and what must stand before them (a whole list if none is written).
+    pub list_at: u32,
+    pub list_prefix: String,
+    pub list_suffix: &'static str,
+}
+
+/// Reads the rows of an INSERT into a sharded or broadcast table, or one with generated columns.
+pub fn rows(
+    insert: &Insert,
+    values: &[Vec<Expr>],
+    table: &TableRef,
+    sql: &str,
+    tokens: &[Token],
+    view: &SessionView,
+) -> Result<Rows, Fault> {
+    let info = table.info.as_deref();
+    let columns = column_names(insert, info).ok_or_else(|| {
+        Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} must name its columns", table.name))
+            .hint("Write INSERT INTO t (column, …) VALUES …, since the table's definition isn't known here.")
+    })?;
+    let (spans, list_end) = row_spans(sql, tokens, values.len()).ok_or_else(|| {
+        Fault::new(Code::UNSUPPORTED_STATEMENT, "the rows of this INSERT could not be located")
+    })?;
+    let broadcast = matches!(table.home, Home::Everywhere(_));
+    let fill_of = |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast) };
+    let mut added = Vec::new();
+    for column in wanted_columns(table, info, broadcast) {
+        if !columns.contains(&column)
+            && let Some(fill) = fill_of(&column)?
+        {
+            added.push((column, fill));
+        }
+    }
+    let (keys, key_types) = key_columns(table)?;
+    let mut out = Vec::new();
+    for (cells, span) in values.iter().zip(&spans) {
+        if cells.len() > columns.len() {
+            // The server says it best.
+            return Err(Fault::new(Code::KEY_MISSING, "INSERT has more expressions than target columns").sqlstate("42601"));
+        }
+        let cell_spans = cell_spans(sql, tokens, *span, cells.len());
+        let mut row = Row { span: *span, keys: Vec::new(), replaced: Vec::new() };
+        for (i, cell) in cells.iter().enumerate() {
+            let fill = match cell {
+                Expr::Column(n) if n.parts.len() == 1 && n.last() == "default" => fill_of(&columns[i])?,
+                _ => now_fill(cell, &columns[i], table),
+            };
+            // A value of now() in a column that isn't a key stays the server's, unless copies must agree.
+            let needed = broadcast || keys.contains(&columns[i]) || matches!(fill, Some(Fill::NextId));
+            if let Some(fill) = fill.filter(|_| needed) {
+                let spans = cell_spans.as_ref().ok_or_else(|| {
+                    Fault::new(Code::UNSUPPORTED_STATEMENT, "the values of this INSERT could not be located")
+                })?;
+                row.replaced.push((spans[i], fill));
+            }
+        }
+        for key in &keys {
+            row.keys.push(key_source(key, cells, &columns, &row, cell_spans.as_deref(), &added, table, view)?);
+        }
+        out.push(row);
+    }
+    let written = !insert.columns.is_empty();
+    let missing = !added.is_empty() && !written;
+    Ok(Rows {
+        rows: out,
+        key_types,
+        added,
+        list_at: list_end,
+        list_prefix: if missing { format!(" ({}", columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")) } else { String::new() },
+        list_suffix: if missing { ")" } else { "" },
+    })
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub fn column_names(insert: &Insert, info: Option<&TableInfo>) -> Option<Vec<Box<str>>> {
+    if insert.columns.is_empty() {
+        return Some(info?.columns.iter().map(|c| c.name.clone()).collect());
+    }
+    Some(insert.columns.iter().filter_map(|c| c.parts.first().cloned()).collect())
+}
+
+fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault> {
+    let Home::Sharded(sharding) = &table.home else { return Ok((Vec::new(), Vec::new())) };
+    let mut types = Vec::new();
+    for key in &sharding.key {
+        let (ty, _) = key_type(table, &key.column, key.ty);
+        types.push(ty.ok_or_else(|| {
+            Fault::new(Code::KEY_TYPE_UNKNOWN, format!("the type of {}.{} isn't known or can't be a sharding key", table.name, key.column))
+                .hint("Create the table first, or give the type in the rules: key: {column: …, type: bigint}.")
+        })?);
+    }
+    Ok((sharding.key.iter().map(|k| k.column.clone()).collect(), types))
+}
+
+/// Columns that may need a fill when an INSERT leaves them out.
+fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
+    let mut out: Vec<Box<str>> = table.rule.iter().flat_map(|r| r.generate.iter().map(|g| g.column.clone())).collect();
+    if let Home::Sharded(s) = &table.home {
+        out.extend(s.key.iter().map(|k| k.column.clone()));
+    }
+    if broadcast {
+        out.extend(info.iter().flat_map(|i| i.columns.iter().map(|c| c.name.clone())));
+    }
+    let mut seen: Vec<Box<str>> = Vec::new();
+    out.retain(|c| {
+        let new = !seen.contains(c);
+        seen.push(c.clone());
+        new
+    });
+    out
+}
+
+/// What Margay puts into a column that is left out or DEFAULT. None: the server's default is right.
+fn fill(table: &TableRef, info: Option<&TableInfo>, column: &str, broadcast: bool) -> Result<Option<Fill>, Fault> {
+    let generator = table.rule.iter().flat_map(|r| &r.generate).find(|g| &*g.column == column);
+    if let Some(g) = generator {
+        return Ok(match g.generator {
+            Generator::Snowflake => Some(Fill::NextId),
+        });
+    }
+    let column_info = info.and_then(|i| i.column(column));
+    let is_key = matches!(&table.home, Home::Sharded(s) if s.key.iter().any(|k| &*k.column == column));
+    if !is_key && !broadcast {
+        return Ok(None);
+    }
+    match column_info.map(|c| (&c.default, c.key_type())) {
+        Some((ColumnDefault::Now(_), Some(ty))) if ty.is_time() => Ok(Some(Fill::Now(ty))),
+        Some((ColumnDefault::Now(_) | ColumnDefault::Volatile(_), _)) if broadcast => Err(Fault::new(
+            Code::BROADCAST_DIVERGES,
+            format!("the default of {}.{column} would give each node's copy another value", table.name),
+        )
+        .hint("Give the column's value in the INSERT, or let Margay make it: generate: {column: snowflake}.")),
+        _ => Ok(None),
+    }
+}
+
+/// `now()` and kin as a cell's whole value.
+fn now_fill(cell: &Expr, column: &str, table: &TableRef) -> Option<Fill> {
+    let Expr::Call(call) = cell else { return None };
+    if !call.args.is_empty() || functions::transaction_time(call.name.last()) != Some("timestamptz") {
+        return None;
+    }
+    let declared = match &table.home {
+        Home::Sharded(s) => s.key.iter().find(|k| &*k.column == column).and_then(|k| k.ty),
+        Home::Node(_) | Home::Everywhere(_) | Home::System => None,
+    };
+    let (ty, _) = key_type(table, column, declared);
+    ty.filter(|t| t.is_time()).map(Fill::Now)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn key_source(
+    key: &str,
+    cells: &[Expr],
+    columns: &[Box<str>],
+    row: &Row,
+    spans: Option<&[Span]>,
+    added: &[(Box<str>, Fill)],
+    table: &TableRef,
+    _view: &SessionView,
+) -> Result<KeySource, Fault> {
+    let of_fill = |fill: Fill| match fill {
+        Fill::NextId => KeySource::NextId,
+        Fill::Now(_) => KeySource::Now,
+    };
+    if let Some(i) = columns.iter().position(|c| &**c == key)
+        && let Some(cell) = cells.get(i)
+    {
+        if let Some(spans) = spans
+            && let Some((_, fill)) = row.replaced.iter().find(|(s, _)| *s == spans[i])
+        {
+            return Ok(of_fill(*fill));
+        }
+        if is_constant(cell) {
+            return Ok(KeySource::Cell(cell.clone()));
+        }
+        return Err(Fault::new(Code::KEY_MISSING, format!("the value of the sharding key {}.{key} isn't a constant", table.name))
+            .hint("Write a literal or a parameter."));
+    }
+    if let Some((_, fill)) = added.iter().find(|(c, _)| &**c == key) {
+        return Ok(of_fill(*fill));
+    }
+    Err(Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} gives no value for its sharding key {key}", table.name))
+        .hint(format!("Name the column {key} in the INSERT.")))
+}
+
+/// The row tuples behind VALUES, and where the column list ends (before its closing parenthesis, or
+/// behind the table's name or alias if there is none).
+fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u32)> {
+    let mut depth = 0;
+    let mut values = None;
+    let mut into = None;
+    for (i, t) in tokens.iter().enumerate() {
+        if t.is_punct(sql, '(') {
+            depth += 1;
+        } else if t.is_punct(sql, ')') {
+            depth -= 1;
+        } else if depth == 0 && into.is_none() && t.is_word(sql, "into") {
+            into = Some(i);
+        } else if depth == 0 && into.is_some() && t.is_word(sql, "values") {
+            values = Some(i);
+            break;
+        }
+    }
+    let values = values?;
+    let before = tokens.get(values.checked_sub(1)?)?;
+    let list_end = if before.is_punct(sql, ')') { before.start } else { before.end };
+    let mut spans = Vec::new();
+    let mut start = None;
+    for t in &tokens[values + 1..] {
+        if t.is_punct(sql, '(') {
+            if depth == 0 {
+                start = Some(t.start);
+            }
+            depth += 1;
+        } else if t.is_punct(sql, ')') {
+            depth -= 1;
+            if depth == 0 {
+                spans.push(Span { start: start?, end: t.end });
+                if spans.len() == count {
+                    return Some((spans, list_end));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The cells of a row tuple.
+fn cell_spans(sql: &str, tokens: &[Token], row: Span, count: usize) -> Option<Vec<Span>> {
+    let inner: Vec<&Token> = tokens.iter().filter(|t| t.start > row.start && t.end < row.end).collect();
+    let mut out = Vec::new();
+    let mut depth = 0;
+    let mut first: Option<u32> = None;
+    let mut last = 0;
+    for t in inner {
+        if depth == 0 && t.is_punct(sql, ',') {
+            out.push(Span { start: first?, end: last });
+            first = None;
+            continue;
+        }
+        if t.is_punct(sql, '(') || t.is_punct(sql, '[') {
+            depth += 1;
+        } else if t.is_punct(sql, ')') || t.is_punct(sql, ']') {
+            depth -= 1;
+        }
+        first.get_or_insert(t.start);
+        last = t.end;
+    }
+    out.push(Span { start: first?, end: last });
+    (out.len() == count).then_some(out)
+}

@@ -1,0 +1,192 @@
+//! The planner with its cache of compiled shapes.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::model::{Code, Fault, NodeId};
+use crate::topology::Layout;
+
+use super::bind::Binder;
+use super::command::Command;
+use super::compile::{Compiled, Compiler, Route};
+use super::hints;
+use super::lex;
+use super::reader::Reader;
+use super::shape::{Slot, shape};
+use super::types::{Moment, Params, Planned, SessionView, Text};
+use super::utility;
+
+/// Shapes kept. A shape with its plan is a few kilobytes.
+const CACHED_SHAPES: usize = 10_000;
+
+/// Compiled variants of one shape, which differ in the values of pinned literals (ORDER BY 1, 2 …).
+const MAX_VARIANTS: usize = 16;
+
+/// Longer texts are planned anew each time: bulk INSERTs would push everything else out.
+const MAX_CACHED_BYTES: usize = 16 * 1024;
+
+/// One compiled statement with the pinned literals it holds for.
+#[derive(Clone, Debug)]
+struct Variant {
+    pinned: Vec<(usize, Box<str>)>,
+    command: Command,
+}
+
+type Key = (u64, Box<str>);
+
+/// The planner. Shared by all sessions.
+#[derive(Debug)]
+pub struct Planner {
+    cache: Cache<Key, Arc<Vec<Variant>>>,
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self { cache: Cache::new(CACHED_SHAPES) }
+    }
+}
+
+/// A statement read for one session view: its command and its own literals.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub command: Command,
+    /// The text, as the client sent it, without the terminating semicolon.
+    pub text: Arc<str>,
+    slots: Vec<Slot>,
+}
+
+/// Where to ask for the parameter types and row description of a statement, and with which text.
+#[derive(Clone, Debug)]
+pub struct Describe {
+    pub node: NodeId,
+    pub text: Text,
+}
+
+#[derive(Hash, PartialEq, Eq)]
+struct KeyRef<'a>(u64, &'a str);
+
+impl quick_cache::Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.0 && *self.1 == *key.1
+    }
+}
+
+fn literal<'a>(sql: &'a str, slot: &Slot) -> &'a str {
+    sql.get(slot.span.start as usize..slot.span.end as usize).unwrap_or("")
+}
+
+impl Planner {
+    /// Reads one statement (without `;`). An error here is what PostgreSQL would report at Parse.
+    pub fn read(&self, sql: &str, view: &SessionView) -> Result<Statement, Fault> {
+        let shape = shape(sql, view.standard_conforming_strings);
+        let cacheable = !shape.unreadable && sql.len() <= MAX_CACHED_BYTES;
+        if cacheable && let Some(variants) = self.cache.get(&KeyRef(view.fingerprint, &shape.text)) {
+            let hit = variants.iter().find(|v| {
+                v.pinned.iter().all(|(slot, value)| shape.slots.get(*slot).is_some_and(|s| literal(sql, s) == &**value))
+            });
+            if let Some(hit) = hit {
+                return Ok(Statement { command: hit.command.clone(), text: sql.into(), slots: shape.slots });
+            }
+        }
+        let tokens = lex::tokens(sql, view.standard_conforming_strings);
+        let command = compile(sql, &shape, &tokens, view)?;
+        if let (true, Command::Query(compiled)) = (cacheable, &command) {
+            let pinned = compiled.pinned.iter().filter_map(|i| Some((*i, literal(sql, shape.slots.get(*i)?).into()))).collect();
+            self.keep(view.fingerprint, &shape.text, Variant { pinned, command: command.clone() });
+        }
+        Ok(Statement { command, text: sql.into(), slots: shape.slots })
+    }
+
+    fn keep(&self, fingerprint: u64, shape: &str, variant: Variant) {
+        let mut variants = match self.cache.peek(&KeyRef(fingerprint, shape)) {
+            Some(before) => before.as_ref().clone(),
+            None => Vec::new(),
+        };
+        if variants.len() >= MAX_VARIANTS {
+            variants.remove(0);
+        }
+        variants.push(variant);
+        self.cache.insert((fingerprint, shape.into()), Arc::new(variants));
+    }
+}
+
+fn compile(sql: &str, shape: &super::shape::Shape, tokens: &[lex::Token], view: &SessionView) -> Result<Command, Fault> {
+    if let Some(command) = utility::read(&mut Reader::new(sql, tokens))? {
+        return Ok(command);
+    }
+    let compiler =
+        Compiler { sql, shape, tokens, view, hints: hints::read(sql, view.standard_conforming_strings)? };
+    if let Some(compiled) = compiler.utility(view.now_us)? {
+        return Ok(Command::Query(compiled.shared()));
+    }
+    Ok(Command::Query(compiler.query(sql)?.shared()))
+}
+
+impl SessionView {
+    /// Computes the fingerprint; call it after any other field has changed.
+    pub fn seal(&mut self) {
+        let mut hash = DefaultHasher::new();
+        self.database.name.hash(&mut hash);
+        // The Arc's address tells one version of the rules or the catalog from the next; the caller
+        // keeps the Arc, so the address isn't used again while the view lives.
+        (Arc::as_ptr(&self.database) as usize).hash(&mut hash);
+        self.database.catalog.epoch.hash(&mut hash);
+        self.search_path.hash(&mut hash);
+        self.time_zone.as_ref().map(jiff::tz::TimeZone::iana_name).hash(&mut hash);
+        self.standard_conforming_strings.hash(&mut hash);
+        self.read_hint.hash(&mut hash);
+        self.key_hint.hash(&mut hash);
+        self.read_only.hash(&mut hash);
+        self.fingerprint = hash.finish();
+    }
+}
+
+impl Statement {
+    fn compiled(&self) -> Result<&Compiled, Fault> {
+        match &self.command {
+            Command::Query(compiled) => Ok(compiled),
+            _ => Err(Fault::internal("only a query can be planned")),
+        }
+    }
+
+    /// For `Command::Query` only.
+    pub fn bind(&self, view: &SessionView, params: &Params<'_>, moment: &mut Moment<'_>) -> Planned {
+        let compiled = self.compiled()?;
+        let literals = self.slots.iter().map(|s| (s.kind, literal(&self.text, s))).collect();
+        let plan = Binder { compiled, literals, view, params, moment }.bind()?;
+        if view.read_only && plan.writes {
+            return Err(Fault::new(Code::READ_ONLY_TXN, "cannot execute this statement in a read-only transaction"));
+        }
+        Ok(plan)
+    }
+
+    /// Where the statement can be described. For `Command::Query` only.
+    pub fn describe(&self, view: &SessionView) -> Result<Describe, Fault> {
+        let compiled = self.compiled()?;
+        let original = |node: NodeId| Describe { node, text: Text::Original };
+        Ok(match &compiled.route {
+            Route::Refused(fault) => return Err(fault.clone()),
+            Route::Fixed(node) => original(*node),
+            Route::Same { nodes, .. } => original(nodes.first().copied().unwrap_or(view.database.shell)),
+            Route::Parts(parts) => match parts.first() {
+                Some((node, text)) => Describe { node: *node, text: Text::Spliced(text.as_str().into()) },
+                None => original(view.database.shell),
+            },
+            Route::Tables(_) | Route::Insert(_) => {
+                let separate = match &compiled.route {
+                    Route::Tables(t) => t.tables.iter().any(|t| t.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate)),
+                    Route::Insert(i) => i.table.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate),
+                    Route::Fixed(_) | Route::Same { .. } | Route::Parts(_) | Route::Refused(_) => false,
+                };
+                let literals = self.slots.iter().map(|s| (s.kind, literal(&self.text, s))).collect();
+                let params = Params::default();
+                let mut no_ids = || Ok(0);
+                let mut moment = Moment { now_us: view.now_us, next_id: &mut no_ids };
+                let binder = Binder { compiled, literals, view, params: &params, moment: &mut moment };
+                binder.describe(separate)?
+            }
+        })
+    }
+}

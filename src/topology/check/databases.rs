@@ -1,0 +1,238 @@
+//! Logical databases, their domains and where their reads go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::catalog::Catalog;
+use crate::model::{DomainId, NodeId};
+
+use super::super::file::{self, Named};
+use super::super::problem::suggest;
+use super::super::snapshot::{Balance, Consistency, Database, Domain, Engine, Node, ReadFrom, Reads};
+use super::tables::Frame;
+use super::{Check, first_of, join};
+
+impl Check<'_> {
+    pub(super) fn databases(&mut self, written: &Named<file::Database>, nodes: &[Node]) -> Vec<Database> {
+        if written.is_empty() {
+            self.wrong(
+                &["databases"],
+                "there are no databases",
+                "write `databases: {name: {engine: postgres, domains: …}}`",
+            );
+        }
+        let all = written
+            .iter()
+            .map(|(name, database)| self.database(name, database, nodes))
+            .collect();
+        let names: Vec<Vec<String>> = written
+            .iter()
+            .flat_map(|(_, d)| d.domains.iter().map(|(_, d)| d.nodes.clone()))
+            .collect();
+        let used: std::collections::HashSet<&String> = names.iter().flatten().collect();
+        for name in self.node_names.clone() {
+            if !used.contains(&name) && self.broken.is_empty() {
+                self.warn(&["nodes", &name], format!("no domain uses the node `{name}`"), "");
+            }
+        }
+        all
+    }
+
+    fn database(&mut self, name: &str, written: &file::Database, nodes: &[Node]) -> Database {
+        let path = ["databases", name];
+        if name.is_empty() || name.len() > 63 || name.contains('\0') {
+            self.wrong_key(&path, "a database's name has 1 to 63 bytes", "write another name");
+        }
+        if name == "margay" {
+            self.wrong_key(
+                &path,
+                "`margay` is the admin console's name",
+                "give the database another name",
+            );
+        }
+        let engine = match written.engine {
+            file::Engine::Postgres => Engine::Postgres,
+            file::Engine::Mysql => Engine::Mysql,
+        };
+        if written.domains.is_empty() {
+            let fix = "write `domains: {name: {nodes: [node], tables: {…}}}`";
+            self.wrong(
+                &join(&path, &["domains"]),
+                format!("the database `{name}` has no domains"),
+                fix,
+            );
+        }
+        let mut domains = Vec::with_capacity(written.domains.0.len());
+        for (domain_name, domain) in written.domains.iter() {
+            domains.push(self.domain(name, domain_name, domain, engine, nodes));
+        }
+        let default_domain = self.default_domain(written, &path);
+        let first = domains
+            .get(default_domain.index())
+            .and_then(|d: &Domain| d.nodes.first())
+            .copied();
+        let shell = match &written.shell {
+            None => first,
+            Some(node) => {
+                let path = join(&path, &["shell"]);
+                let id = self.resolve_node(node, &path);
+                if let Some(id) = id {
+                    self.engine_fits(id, node, engine, name, nodes, &path);
+                }
+                id
+            }
+        };
+        let tables = self.tables(&Frame {
+            name,
+            engine,
+            domains: &domains,
+            written: &written.domains,
+        });
+        Database {
+            name: name.into(),
+            engine,
+            default_domain,
+            shell: shell.unwrap_or(NodeId(0)),
+            reads: self.reads(written.reads.as_ref(), &path),
+            domains,
+            tables,
+            catalog: Arc::new(Catalog::default()),
+        }
+    }
+
+    fn default_domain(&mut self, written: &file::Database, path: &[&str]) -> DomainId {
+        let names: Vec<&str> = written.domains.iter().map(|(n, _)| n).collect();
+        match &written.default_domain {
+            Some(name) => match names.iter().position(|n| n == name) {
+                Some(i) => DomainId(i as u16),
+                None => {
+                    let domains = self
+                        .original
+                        .get("databases")
+                        .and_then(|d| d.get(path.last()?)?.get("domains"));
+                    if domains.is_none_or(|d| d.get(name).is_none()) {
+                        let fix = suggest(name, names.iter().copied());
+                        self.wrong(
+                            &join(path, &["default_domain"]),
+                            format!("there is no domain `{name}`"),
+                            fix,
+                        );
+                    }
+                    DomainId(0)
+                }
+            },
+            None => {
+                if names.len() > 1 {
+                    let message = "`default_domain` is missing in a database of several domains";
+                    let fix = format!(
+                        "write `default_domain:` {}, where tables live that no rule names",
+                        names.join(" or ")
+                    );
+                    self.wrong_key(path, message, fix);
+                }
+                DomainId(0)
+            }
+        }
+    }
+
+    fn domain(
+        &mut self,
+        database: &str,
+        name: &str,
+        written: &file::Domain,
+        engine: Engine,
+        nodes: &[Node],
+    ) -> Domain {
+        let path = ["databases", database, "domains", name, "nodes"];
+        if written.nodes.is_empty() {
+            self.wrong(
+                &path,
+                format!("the domain `{name}` has no nodes"),
+                "write `nodes: [node]`",
+            );
+        }
+        let mut ids = Vec::with_capacity(written.nodes.len());
+        let mut seen = HashMap::new();
+        for (i, node) in written.nodes.iter().enumerate() {
+            let index = i.to_string();
+            let path = join(&path, &[&index]);
+            if first_of(&mut seen, node, ()).is_some() {
+                self.wrong(
+                    &path,
+                    format!("the node `{node}` is in the domain twice"),
+                    "name it once",
+                );
+            }
+            let id = self.resolve_node(node, &path);
+            if let Some(id) = id {
+                self.engine_fits(id, node, engine, database, nodes, &path);
+            }
+            // A dangling name was reported; the ids stay in step with the names.
+            ids.push(id.unwrap_or(NodeId(0)));
+        }
+        Domain {
+            name: name.into(),
+            nodes: ids,
+        }
+    }
+
+    fn engine_fits(
+        &mut self,
+        id: NodeId,
+        node: &str,
+        engine: Engine,
+        database: &str,
+        nodes: &[Node],
+        path: &[&str],
+    ) {
+        let Some(its) = nodes
+            .get(id.index())
+            .filter(|n| !n.servers.is_empty())
+            .map(|n| n.engine)
+        else {
+            return;
+        };
+        if its != engine {
+            let (want, is) = (engine_name(engine), engine_name(its));
+            let message = format!("the database `{database}` is of engine {want}, the node `{node}` of {is}");
+            self.wrong(
+                path,
+                message,
+                format!("name a node with `{want}://` servers, or write `engine: {is}`"),
+            );
+        }
+    }
+
+    fn reads(&mut self, written: Option<&file::Reads>, path: &[&str]) -> Reads {
+        let none = file::Reads::default();
+        let reads = written.unwrap_or(&none);
+        Reads {
+            from: match reads.from {
+                None | Some(file::ReadFrom::Primary) => ReadFrom::Primary,
+                Some(file::ReadFrom::Replicas) => ReadFrom::Replicas,
+            },
+            max_lag: self.span_at(
+                &reads.max_lag,
+                &join(path, &["reads", "max_lag"]),
+                Duration::from_secs(1),
+            ),
+            consistency: match reads.consistency {
+                None | Some(file::Consistency::Session) => Consistency::Session,
+                Some(file::Consistency::Eventual) => Consistency::Eventual,
+            },
+            balance: match reads.balance {
+                None | Some(file::Balance::LeastConnections) => Balance::LeastConnections,
+                Some(file::Balance::RoundRobin) => Balance::RoundRobin,
+                Some(file::Balance::Random) => Balance::Random,
+            },
+        }
+    }
+}
+
+pub(crate) fn engine_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "postgres",
+        Engine::Mysql => "mysql",
+    }
+}

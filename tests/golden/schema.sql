@@ -1,0 +1,12 @@
+CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, email text, created_at timestamptz DEFAULT now());
+CREATE TABLE addresses (id bigint PRIMARY KEY, user_id bigint NOT NULL, city text);
+CREATE TABLE products (id bigint PRIMARY KEY, name text, price numeric(10,2));
+CREATE TABLE orders (id bigint NOT NULL, user_id bigint NOT NULL, status text NOT NULL, code text COLLATE "C", total numeric(12,2), placed_at timestamptz, PRIMARY KEY (user_id, id));
+CREATE TABLE order_items (user_id bigint NOT NULL, order_id bigint NOT NULL, line integer NOT NULL, product_id bigint, qty integer, PRIMARY KEY (user_id, order_id, line));
+CREATE TABLE legacy (id bigint PRIMARY KEY, body text);
+CREATE TABLE page_views (id bigint, viewed_at timestamptz NOT NULL DEFAULT now(), url text, PRIMARY KEY (viewed_at, id));
+CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint);
+CREATE TABLE branches (region text NOT NULL, id integer NOT NULL, PRIMARY KEY (region, id));
+CREATE TABLE regions (id integer PRIMARY KEY, name text, changed_at timestamptz DEFAULT now(), token uuid DEFAULT gen_random_uuid());
+CREATE TABLE coupons (code text PRIMARY KEY, off integer);
+CREATE TABLE notes (id integer PRIMARY KEY, body text);
