@@ -109,6 +109,10 @@ impl Exchange {
                     if self.take(frame, client)? == Next::CopyIn {
                         client.out.flush().await;
                         client.copy.pass(conn).await?;
+                        if std::mem::take(&mut self.late_sync) {
+                            // Without it the server keeps its answer in its buffer.
+                            frontend::sync(conn.write_buf());
+                        }
                     }
                 }
                 None if chunk.bytes.is_empty() => {

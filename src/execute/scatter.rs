@@ -74,6 +74,9 @@ async fn run(
         };
         queue(lane, plan, text, request, &settings);
     }
+    // All servers begin at once; what a broken connection says comes up when it is read.
+    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
+    drop(sent);
     let result = match &plan.merge {
         Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,

@@ -1,6 +1,7 @@
 //! A client that writes the protocol's bytes itself, for what drivers never do.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use margay::wire::postgres::frame::{self, Frame};
@@ -51,7 +52,9 @@ impl Raw {
             if let Some(frame) = frame::split(&mut self.input, frame::MAX_SERVER).expect("valid frames") {
                 return Some(frame);
             }
-            match self.stream.read_buf(&mut self.input).await {
+            // A limit that only a defect reaches: a test that hangs would leave its servers behind.
+            let read = tokio::time::timeout(Duration::from_secs(30), self.stream.read_buf(&mut self.input)).await;
+            match read.expect("the proxy answers") {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }

@@ -95,6 +95,16 @@ impl Servers {
         self.ports.push(port);
     }
 
+    /// Shuts server `i` down at once, as a crash would.
+    pub fn stop(&self, i: usize) {
+        let pid = rustix::process::Pid::from_raw(self.children[i].id() as i32).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("it runs");
+        let port = self.ports[i];
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// A connection straight to server `i`.
     pub async fn direct(&self, i: usize, database: &str) -> tokio_postgres::Client {
         let mut config = tokio_postgres::Config::new();
