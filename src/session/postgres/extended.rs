@@ -15,7 +15,7 @@ use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::simple::utf8;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Described, Failure, Request, Txn};
+use crate::pipeline::{self, Described, Failure, Request, Told, Txn};
 use crate::plan::{Command, Params, Plan, Statement, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
@@ -69,6 +69,8 @@ struct Portal {
     on_server: bool,
     /// Describe came before Execute in the same batch.
     describe: bool,
+    /// An Execute with a row limit ended before all rows of several nodes were told.
+    is_cut_off: bool,
 }
 
 #[derive(Default)]
@@ -325,7 +327,14 @@ impl Session {
     ) -> Result<(), Failure> {
         let statement = self.extended.statement(bind.statement)?;
         let mut portal =
-            Portal { statement: Arc::clone(&statement), bind: frame.clone(), plan: None, on_server: false, describe: false };
+            Portal {
+                statement: Arc::clone(&statement),
+                bind: frame.clone(),
+                plan: None,
+                on_server: false,
+                describe: false,
+                is_cut_off: false,
+            };
         if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
             let message = format!("portal \"{}\" already exists", String::from_utf8_lossy(bind.portal));
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).sqlstate("42P03").into());
@@ -477,12 +486,12 @@ impl Session {
             group.sql = Some(sql);
             return Ok(());
         }
-        if max_rows != 0 {
+        if portal.is_cut_off {
             let fault = Fault::new(
-                Code::UNSUPPORTED_STATEMENT,
-                "a row limit (fetch size) on a statement that runs on several nodes is not supported",
+                Code::SESSION_STATE,
+                "rows of several nodes can't be fetched on behind the row limit of the first Execute",
             );
-            return Err(fault.hint("fetch all rows at once, or write LIMIT").into());
+            return Err(fault.hint("Fetch all rows at once (fetch size 0), or write LIMIT and OFFSET.").into());
         }
         let portal = portal.clone();
         self.run_group(group, true).await?;
@@ -499,10 +508,14 @@ impl Session {
         let statement = &portal.statement;
         let spliced = plan.parts.iter().any(|part| part.needs_param_types);
         let types = if spliced { statement.known_types() } else { &statement.types };
-        let request = Request::Extended { types, bind: &bind, describe: portal.describe };
+        let request = Request::Extended { types, bind: &bind, describe: portal.describe, max_rows };
         let text = Arc::clone(&statement.statement.text);
         let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
+        if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
+            portal.is_cut_off = true;
+        }
+        let result = result.map(|told| told.rows());
         self.record(&text, pipeline::tier(&plan), begun, &result);
         result.map(drop)
     }
