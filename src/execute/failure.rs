@@ -78,6 +78,12 @@ impl Failure {
 }
 
 fn severity(out: &mut BytesMut, all: Fields<'_>, severity: &[u8]) {
-    let said = all.iter().map(|(code, text)| if matches!(code, b'S' | b'V') { (code, severity) } else { (code, text) });
+    let said = all.iter().map(|(code, text)| {
+        if matches!(code, b'S' | b'V') {
+            (code, severity)
+        } else {
+            (code, text)
+        }
+    });
     fields(out, b'E', said);
 }

@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
+use crate::backend::Settings;
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -22,7 +23,11 @@ pub enum Request<'r> {
     Simple,
     /// `types`: of all parameters where a part needs them, else as the client gave them.
     /// `describe`: the client wants the RowDescription.
-    Extended { types: &'r [u32], bind: &'r Bind<'r>, describe: bool },
+    Extended {
+        types: &'r [u32],
+        bind: &'r Bind<'r>,
+        describe: bool,
+    },
 }
 
 /// Runs a plan of several parts; the client gets rows and CommandComplete. Returns the rows told.
@@ -63,16 +68,19 @@ async fn run(
     nodes.sort_unstable();
     nodes.dedup();
     let settings = std::sync::Arc::clone(&hold.settings);
+    let epoch = hold.database.catalog.epoch;
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
     for (index, part) in plan.parts.iter().enumerate() {
-        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else { continue };
+        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else {
+            continue;
+        };
         lane.parts.push_back(index);
         let text = match &part.text {
             Text::Original => text,
             Text::Spliced(spliced) => spliced.as_bytes(),
         };
-        queue(lane, plan, text, request, &settings);
+        queue(lane, plan, text, request, (&settings, epoch));
     }
     // All servers begin at once; what a broken connection says comes up when it is read.
     let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
@@ -81,23 +89,33 @@ async fn run(
         Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
     };
-    if result.is_err() && lanes.iter().any(|lane| !lane.is_done() && !lane.seat.lease.is_broken()) {
+    if result.is_err()
+        && lanes
+            .iter()
+            .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
+    {
         hold.using.cancel_all().await;
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
-    join_all(lanes.iter_mut().filter(|l| !l.seat.lease.is_broken()).map(|lane| lane.seat.lease.drain())).await;
+    join_all(
+        lanes
+            .iter_mut()
+            .filter(|l| !l.seat.lease.is_broken())
+            .map(|lane| lane.seat.lease.drain()),
+    )
+    .await;
     hold.using.settle().await;
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
 }
 
-fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: &crate::backend::Settings) {
+fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
         Request::Extended { types, bind, .. } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());
@@ -143,7 +161,7 @@ async fn rows(
     lanes: &mut [Lane],
     plan: &Plan,
     rule: &RowMerge,
-    settings: &crate::backend::Settings,
+    settings: &Settings,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<String, Failure> {
@@ -152,9 +170,11 @@ async fn rows(
         description: &description,
         formats: None,
         same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
-        exact_floats: settings
-            .get("extra_float_digits")
-            .is_none_or(|v| v.trim_matches('\'').parse::<i32>().is_ok_and(|digits| digits >= 1)),
+        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
+            v.trim_matches('\'')
+                .parse::<i32>()
+                .is_ok_and(|digits| digits >= 1)
+        }),
     };
     let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
     if wants_description(request) {
@@ -197,7 +217,10 @@ async fn rows(
             Event::Other => {}
         }
     }
-    Ok(with_count("SELECT", if through { relayed } else { merger.given() }))
+    Ok(with_count(
+        "SELECT",
+        if through { relayed } else { merger.given() },
+    ))
 }
 
 /// Reads the lane of the first part up to its RowDescription.
