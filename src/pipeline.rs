@@ -24,9 +24,12 @@ pub fn bind(
 /// What servers must know of a plan of one part.
 pub fn task(plan: &Plan) -> Option<Task> {
     match (&plan.merge, plan.parts.as_slice()) {
-        (Merge::Relay | Merge::Sum | Merge::Same, [part]) => {
-            Some(Task { node: part.node, role: plan.role, writes: plan.writes, pins: plan.pins })
-        }
+        (Merge::Relay | Merge::Sum | Merge::Same, [part]) => Some(Task {
+            node: part.node,
+            role: plan.role,
+            writes: plan.writes,
+            pins: plan.pins,
+        }),
         (_, _) => None,
     }
 }
@@ -75,5 +78,10 @@ fn query(text: &str) -> Vec<u8> {
 
 /// The plan's tier, as it is counted and shown.
 pub fn tier(plan: &Plan) -> &'static str {
-    if task(plan).is_some() { "single" } else { "scatter" }
+    match &plan.merge {
+        Merge::Relay => "single",
+        Merge::Rows(_) => "scatter",
+        Merge::Sum => "split write",
+        Merge::Same => "everywhere",
+    }
 }

@@ -100,6 +100,12 @@ fn logical_names(out: &mut BytesMut, frame: &Frame, all: Fields<'_>, database: &
 }
 
 fn severity(out: &mut BytesMut, all: Fields<'_>, severity: &[u8]) {
-    let said = all.iter().map(|(code, text)| if matches!(code, b'S' | b'V') { (code, severity) } else { (code, text) });
+    let said = all.iter().map(|(code, text)| {
+        if matches!(code, b'S' | b'V') {
+            (code, severity)
+        } else {
+            (code, text)
+        }
+    });
     fields(out, b'E', said);
 }

@@ -95,7 +95,10 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
         }
     }
     if all_nodes_seen {
-        let open: HashSet<&str> = prepared.iter().filter_map(|(_, gid, _)| Some(split_gid(gid)?.base)).collect();
+        let open: HashSet<&str> = prepared
+            .iter()
+            .filter_map(|(_, gid, _)| Some(split_gid(gid)?.base))
+            .collect();
         forget(&clients, old_decisions, &open, &mut report).await;
     }
     report
@@ -117,7 +120,9 @@ pub(super) async fn finish(server: &Server, gid: &str, outcome: Outcome) -> Resu
 /// Creates the decision table where it is missing.
 pub(super) async fn ensure_table(server: &Server) -> Result<(), String> {
     let client = connect(server).await.map_err(|e| explain(&e))?;
-    let there = client.query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[]).await;
+    let there = client
+        .query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[])
+        .await;
     if there.and_then(|row| row.try_get(0)).map_err(|e| explain(&e))? {
         return Ok(());
     }
@@ -141,7 +146,10 @@ struct Gid<'a> {
 fn split_gid(gid: &str) -> Option<Gid<'_>> {
     let (base, _part) = gid.rsplit_once(':')?;
     let (before, _random) = base.rsplit_once(':')?;
-    Some(Gid { base, coordinator: before.strip_prefix(GID_PREFIX)? })
+    Some(Gid {
+        base,
+        coordinator: before.strip_prefix(GID_PREFIX)?,
+    })
 }
 
 async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Client, String> {
@@ -160,7 +168,9 @@ async fn list_prepared(client: &Client, older_than: Duration) -> Result<Vec<(Str
         .await
         .map_err(|e| explain(&e))?;
     let found = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    found.collect::<Result<Vec<_>, tokio_postgres::Error>>().map_err(|e| explain(&e))
+    found
+        .collect::<Result<Vec<_>, tokio_postgres::Error>>()
+        .map_err(|e| explain(&e))
 }
 
 async fn finish_one(
@@ -174,8 +184,12 @@ async fn finish_one(
     let outcome = match outcomes.get(parts.base) {
         Some(known) => *known,
         None => {
-            let coordinator = snapshot.node_id(parts.coordinator).ok_or("the rules don't name its coordinator")?;
-            let client = clients.get(&coordinator).ok_or("its coordinator can't be reached")?;
+            let coordinator = snapshot
+                .node_id(parts.coordinator)
+                .ok_or("the rules don't name its coordinator")?;
+            let client = clients
+                .get(&coordinator)
+                .ok_or("its coordinator can't be reached")?;
             let outcome = decide(client, parts.base).await?;
             outcomes.insert(parts.base.to_owned(), outcome);
             outcome
@@ -193,14 +207,20 @@ async fn finish_prepared(client: &Client, gid: &str, outcome: Outcome) -> Result
         Outcome::Committed => "COMMIT",
         Outcome::Aborted => "ROLLBACK",
     };
-    match client.batch_execute(&format!("{verb} PREPARED {}", literal(gid))).await {
+    match client
+        .batch_execute(&format!("{verb} PREPARED {}", literal(gid)))
+        .await
+    {
         Err(e) if e.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(()),
         other => other.map_err(|e| explain(&e)),
     }
 }
 
 async fn decide(client: &Client, base: &str) -> Result<Outcome, String> {
-    client.batch_execute("SET lock_timeout = '2s'").await.map_err(|e| explain(&e))?;
+    client
+        .batch_execute("SET lock_timeout = '2s'")
+        .await
+        .map_err(|e| explain(&e))?;
     // The two statements are not one: under a snapshot taken before its wait for the other
     // transaction, `INSERT … ON CONFLICT DO NOTHING` would not see the row that stopped it.
     let insert = format!(
@@ -217,9 +237,16 @@ async fn decide(client: &Client, base: &str) -> Result<Outcome, String> {
     if inserted.map_err(|e| explain(&e))? == 1 {
         return Ok(Outcome::Aborted);
     }
-    let select = format!("SELECT aborted FROM margay.decision WHERE gid = {}", literal(base));
+    let select = format!(
+        "SELECT aborted FROM margay.decision WHERE gid = {}",
+        literal(base)
+    );
     let row = client.query_opt(&select, &[]).await.map_err(|e| explain(&e))?;
-    match row.ok_or("the decision vanished while it was read")?.try_get(0).map_err(|e| explain(&e))? {
+    match row
+        .ok_or("the decision vanished while it was read")?
+        .try_get(0)
+        .map_err(|e| explain(&e))?
+    {
         true => Ok(Outcome::Aborted),
         false => Ok(Outcome::Committed),
     }
@@ -229,7 +256,9 @@ async fn decide(client: &Client, base: &str) -> Result<Outcome, String> {
 /// alone fails now and then when several clients run it at once).
 pub async fn create_decision_table(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
-        .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"))
+        .batch_execute(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"
+        ))
         .await
 }
 
@@ -267,7 +296,10 @@ async fn forget(
 ) {
     for (node, gid) in decisions.iter().filter(|(_, gid)| !open.contains(gid.as_str())) {
         let Some(client) = clients.get(node) else { continue };
-        match client.execute("DELETE FROM margay.decision WHERE gid = $1", &[gid]).await {
+        match client
+            .execute("DELETE FROM margay.decision WHERE gid = $1", &[gid])
+            .await
+        {
             Ok(count) => report.forgotten += count,
             Err(e) => report.problems.push(explain(&e)),
         }
@@ -275,7 +307,10 @@ async fn forget(
 }
 
 fn is_missing_table(error: &tokio_postgres::Error) -> bool {
-    matches!(error.code(), Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME))
+    matches!(
+        error.code(),
+        Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME)
+    )
 }
 
 async fn connect(server: &Server) -> Result<Client, tokio_postgres::Error> {
@@ -285,7 +320,11 @@ async fn connect(server: &Server) -> Result<Client, tokio_postgres::Error> {
     } else {
         config.host(&*server.host);
     }
-    config.port(server.port).user(&*server.user).dbname(&*server.database).application_name("margay recovery");
+    config
+        .port(server.port)
+        .user(&*server.user)
+        .dbname(&*server.database)
+        .application_name("margay recovery");
     config.connect_timeout(Duration::from_secs(5));
     if let Some(password) = &server.password {
         config.password(password.as_bytes());
@@ -316,7 +355,10 @@ mod tests {
     #[test]
     fn gid_names_its_coordinator() {
         let gid = split_gid("margay:1:n_trade0:6f1c:2").expect("a gid");
-        assert_eq!((gid.base, gid.coordinator), ("margay:1:n_trade0:6f1c", "n_trade0"));
+        assert_eq!(
+            (gid.base, gid.coordinator),
+            ("margay:1:n_trade0:6f1c", "n_trade0")
+        );
         assert!(split_gid("margay:2:n_trade0:6f1c:2").is_none());
         assert!(split_gid("other").is_none());
     }

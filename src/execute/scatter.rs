@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
+use crate::backend::Settings;
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -94,16 +95,19 @@ async fn run(
     nodes.sort_unstable();
     nodes.dedup();
     let settings = std::sync::Arc::clone(&hold.settings);
+    let epoch = hold.database.catalog.epoch;
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
     for (index, part) in plan.parts.iter().enumerate() {
-        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else { continue };
+        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else {
+            continue;
+        };
         lane.parts.push_back(index);
         let text = match &part.text {
             Text::Original => text,
             Text::Spliced(spliced) => spliced.as_bytes(),
         };
-        queue(lane, plan, text, request, &settings);
+        queue(lane, plan, text, request, (&settings, epoch));
     }
     // All servers begin at once; what a broken connection says comes up when it is read.
     let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
@@ -112,23 +116,33 @@ async fn run(
         Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
     };
-    if result.is_err() && lanes.iter().any(|lane| !lane.is_done() && !lane.seat.lease.is_broken()) {
+    if result.is_err()
+        && lanes
+            .iter()
+            .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
+    {
         hold.using.cancel_all().await;
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
-    join_all(lanes.iter_mut().filter(|l| !l.seat.lease.is_broken()).map(|lane| lane.seat.lease.drain())).await;
+    join_all(
+        lanes
+            .iter_mut()
+            .filter(|l| !l.seat.lease.is_broken())
+            .map(|lane| lane.seat.lease.drain()),
+    )
+    .await;
     hold.using.settle().await;
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
 }
 
-fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: &crate::backend::Settings) {
+fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
         Request::Extended { types, bind, max_rows, .. } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());
@@ -186,7 +200,7 @@ async fn rows(
     lanes: &mut [Lane],
     plan: &Plan,
     rule: &RowMerge,
-    settings: &crate::backend::Settings,
+    settings: &Settings,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
@@ -196,9 +210,11 @@ async fn rows(
         description: &description,
         formats: None,
         same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
-        exact_floats: settings
-            .get("extra_float_digits")
-            .is_none_or(|v| v.trim_matches('\'').parse::<i32>().is_ok_and(|digits| digits >= 1)),
+        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
+            v.trim_matches('\'')
+                .parse::<i32>()
+                .is_ok_and(|digits| digits >= 1)
+        }),
     };
     let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
     if wants_description(request) {

@@ -108,7 +108,10 @@ impl Extended {
             let message = if name.is_empty() {
                 "unnamed prepared statement does not exist".to_owned()
             } else {
-                format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
+                format!(
+                    "prepared statement \"{}\" does not exist",
+                    String::from_utf8_lossy(name)
+                )
             };
             Fault::new(Code::NO_STATEMENT, message)
         })
@@ -116,7 +119,10 @@ impl Extended {
 
     fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
         self.portals.get_mut(name).ok_or_else(|| {
-            Fault::new(Code::NO_PORTAL, format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)))
+            Fault::new(
+                Code::NO_PORTAL,
+                format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
+            )
         })
     }
 }
@@ -156,10 +162,10 @@ impl Session {
             self.out.flush().await;
             return;
         }
-        if !self.extended.skipping {
-            if let Err(failure) = self.end_implicit().await {
-                self.failed(failure).await;
-            }
+        if !self.extended.skipping
+            && let Err(failure) = self.end_implicit().await
+        {
+            self.failed(failure).await;
         }
         self.extended.skipping = false;
         if matches!(self.hold.txn, Txn::Idle) {
@@ -192,7 +198,7 @@ impl Session {
 
     async fn messages(&mut self, batch: &[Frame], end: End) -> Result<(), Failure> {
         let mut group = Group::default();
-        for (at, frame) in batch.iter().enumerate() {
+        for at in 0..batch.len() {
             // Whether statements follow that belong to the same transaction.
             let more = end == End::Flush || batch[at + 1..].iter().any(|f| f.tag == b'E');
             let placed = self.place(batch, at, &mut group, more).await;
@@ -206,7 +212,13 @@ impl Session {
     }
 
     /// Puts one message into the group, running the group first where the message can't join it.
-    async fn place(&mut self, batch: &[Frame], at: usize, group: &mut Group, more: bool) -> Result<(), Failure> {
+    async fn place(
+        &mut self,
+        batch: &[Frame],
+        at: usize,
+        group: &mut Group,
+        more: bool,
+    ) -> Result<(), Failure> {
         let frame = &batch[at];
         match frontend::decode(frame.tag, frame.body()).map_err(Fault::from)? {
             Message::Parse(parse) => {
@@ -215,38 +227,55 @@ impl Session {
                 let rest = &batch[at + 1..];
                 let item = match &statement.statement.command {
                     Command::Query(_) => {
-                        if group.task.is_none() && group.fallback.is_none() && !is_bound_in(rest, parse.name) {
+                        if group.task.is_none() && group.fallback.is_none() && !is_bound_in(rest, parse.name)
+                        {
                             group.fallback = Some(self.describe_node(&statement)?);
                         }
-                        Item::Parse { statement, frame: frame.clone() }
+                        Item::Parse {
+                            statement,
+                            frame: frame.clone(),
+                        }
                     }
                     _ => Item::Local(PARSE_COMPLETE),
                 };
                 group.items.push(item);
                 Ok(())
             }
-            Message::Describe { target: Target::Statement, name } => {
+            Message::Describe {
+                target: Target::Statement,
+                name,
+            } => {
                 let statement = self.extended.statement(name)?;
                 self.describe_statement(statement, group, more).await
             }
-            Message::Describe { target: Target::Portal, name } => {
-                self.describe_portal(name, frame, &batch[at + 1..], group, more).await
+            Message::Describe {
+                target: Target::Portal,
+                name,
+            } => {
+                self.describe_portal(name, frame, &batch[at + 1..], group, more)
+                    .await
             }
-            Message::Bind(bind) => self.bind_portal(&bind, frame, group, more).await,
+            Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
-            Message::Close { target: Target::Statement, name } => {
+            Message::Close {
+                target: Target::Statement,
+                name,
+            } => {
                 self.extended.statements.remove(name);
                 group.items.push(Item::Local(CLOSE_COMPLETE));
                 Ok(())
             }
-            Message::Close { target: Target::Portal, name } => {
+            Message::Close {
+                target: Target::Portal,
+                name,
+            } => {
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
                     Some(_) | None => None,
                 };
                 match task {
                     Some(task) => {
-                        self.make_room(task, group, more).await?;
+                        self.make_room(task, group).await?;
                         group.items.push(Item::ClosePortal { frame: frame.clone() });
                     }
                     None => group.items.push(Item::Local(CLOSE_COMPLETE)),
@@ -260,17 +289,27 @@ impl Session {
     fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
-            let message = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name));
+            let message = format!(
+                "prepared statement \"{}\" already exists",
+                String::from_utf8_lossy(name)
+            );
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
         let view = self.view();
-        if crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        if sql.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
         let statement = self.shared.planner.read(sql, &view)?;
-        let prepared = Arc::new(Prepared { name: name.into(), statement, types, described: OnceLock::new() });
-        self.extended.statements.insert(name.into(), Arc::clone(&prepared));
+        let prepared = Arc::new(Prepared {
+            name: name.into(),
+            statement,
+            types,
+            described: OnceLock::new(),
+        });
+        self.extended
+            .statements
+            .insert(name.into(), Arc::clone(&prepared));
         Ok(prepared)
     }
 
@@ -323,7 +362,6 @@ impl Session {
         bind: &Bind<'_>,
         frame: &Frame,
         group: &mut Group,
-        more: bool,
     ) -> Result<(), Failure> {
         let statement = self.extended.statement(bind.statement)?;
         let mut portal =
@@ -336,8 +374,13 @@ impl Session {
                 is_cut_off: false,
             };
         if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
-            let message = format!("portal \"{}\" already exists", String::from_utf8_lossy(bind.portal));
-            return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).sqlstate("42P03").into());
+            let message = format!(
+                "portal \"{}\" already exists",
+                String::from_utf8_lossy(bind.portal)
+            );
+            return Err(Fault::new(Code::DUPLICATE_STATEMENT, message)
+                .sqlstate("42P03")
+                .into());
         }
         if !matches!(statement.statement.command, Command::Query(_)) {
             self.extended.portals.insert(bind.portal.into(), portal);
@@ -371,8 +414,13 @@ impl Session {
                 if text.is_some() {
                     group.answer_parse_locally(&statement);
                 }
-                self.make_room(task, group, more).await?;
-                group.items.push(Item::Bind { statement, frame: frame.clone(), text, pass: true });
+                self.make_room(task, group).await?;
+                group.items.push(Item::Bind {
+                    statement,
+                    frame: frame.clone(),
+                    text,
+                    pass: true,
+                });
                 portal.on_server = true;
             }
         }
@@ -392,7 +440,8 @@ impl Session {
             Text::Spliced(text) => text,
         };
         let (hold, types) = (&mut self.hold, &statement.types);
-        let described = pipeline::describe(hold, describe.node, text.as_bytes(), types, client!(self)).await?;
+        let described =
+            pipeline::describe(hold, describe.node, text.as_bytes(), types, client!(self)).await?;
         let _ = statement.described.set(described);
         Ok(())
     }
@@ -422,14 +471,12 @@ impl Session {
         if let Some(task) = pipeline::task(&plan) {
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
-            self.make_room(task, group, more).await?;
+            self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
             group.items.push(Item::DescribePortal { frame: frame.clone() });
             return Ok(());
         }
-        let executes = |f: &Frame| {
-            matches!(frontend::decode(f.tag, f.body()), Ok(Message::Execute { portal, .. }) if portal == name)
-        };
+        let executes = |f: &Frame| matches!(frontend::decode(f.tag, f.body()), Ok(Message::Execute { portal, .. }) if portal == name);
         if rest.iter().any(executes) {
             portal.describe = true;
             return Ok(());
@@ -472,7 +519,7 @@ impl Session {
             let sql = Arc::clone(&portal.statement.statement.text);
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
-            self.make_room(task, group, more).await?;
+            self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
             group.items.push(Item::Execute { frame: frame.clone() });
             group.executes += 1;
@@ -521,9 +568,9 @@ impl Session {
     }
 
     /// The group can take a statement for `task`, or is run first.
-    async fn make_room(&mut self, task: pipeline::Task, group: &mut Group, more: bool) -> Result<(), Failure> {
+    async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
         if !group.join(task) {
-            let _ = more;
+            // This message at least follows.
             self.run_group(group, true).await?;
             group.join(task);
         }
@@ -553,8 +600,9 @@ impl Session {
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
+        let epoch = self.hold.database.catalog.epoch;
         let result = pipeline::batch(&mut self.hold, task, client!(self), |seat, exchange| {
-            group.queue(seat, exchange, &settings);
+            group.queue(seat, exchange, &settings, epoch);
         })
         .await;
         if let Ok(exchange) = &result {
@@ -565,7 +613,10 @@ impl Session {
         }
         if matches!(self.hold.txn, Txn::Idle) {
             // Their server has forgotten them at its Sync; they may be bound once more.
-            self.extended.portals.values_mut().for_each(|portal| portal.on_server = false);
+            self.extended
+                .portals
+                .values_mut()
+                .for_each(|portal| portal.on_server = false);
         }
         let result = result.map(|exchange| exchange.rows);
         match &group.sql {
@@ -583,15 +634,15 @@ impl Session {
         });
         if let (Some(statement), None, Some(types)) = (described.next(), described.next(), types) {
             // Types as a server found them are as good as types that the client gave.
-            if let Some(own) = self.extended.statements.get_mut(&statement.name) {
-                if Arc::ptr_eq(own, statement) {
-                    *own = Arc::new(Prepared {
-                        name: statement.name.clone(),
-                        statement: statement.statement.clone(),
-                        types: types.into(),
-                        described: OnceLock::new(),
-                    });
-                }
+            if let Some(own) = self.extended.statements.get_mut(&statement.name)
+                && Arc::ptr_eq(own, statement)
+            {
+                *own = Arc::new(Prepared {
+                    name: statement.name.clone(),
+                    statement: statement.statement.clone(),
+                    types: types.into(),
+                    described: OnceLock::new(),
+                });
             }
         }
     }
@@ -615,7 +666,12 @@ fn rebound(portal: &Portal, plan: &Plan) -> Item {
         Text::Original => None,
         Text::Spliced(text) => Some(Arc::clone(text)),
     });
-    Item::Bind { statement: Arc::clone(&portal.statement), frame: portal.bind.clone(), text, pass: false }
+    Item::Bind {
+        statement: Arc::clone(&portal.statement),
+        frame: portal.bind.clone(),
+        text,
+        pass: false,
+    }
 }
 
 fn result_formats(bind: &Frame) -> Vec<i16> {
@@ -653,8 +709,14 @@ fn with_formats(body: &[u8], formats: &[i16]) -> Result<Vec<u8>, Fault> {
         [all] => *all,
         each => each.get(i).copied().unwrap_or(0),
     };
-    let fields: Vec<_> =
-        description.fields().enumerate().map(|(i, f)| backend::Field { format: format(i), ..f }).collect();
+    let fields: Vec<_> = description
+        .fields()
+        .enumerate()
+        .map(|(i, f)| backend::Field {
+            format: format(i),
+            ..f
+        })
+        .collect();
     let mut out = BytesMut::new();
     backend::row_description(&mut out, &fields);
     Ok(out[5..].to_vec())

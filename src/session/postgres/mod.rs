@@ -52,7 +52,11 @@ pub(super) async fn serve(
         Ok(Ok(Some(guest))) => {
             out.flush().await;
             match guest {
-                Guest::Client(newcomer) => session::Session::new(*newcomer, shared, out).run(inlet, stop).await,
+                Guest::Client(newcomer) => {
+                    session::Session::new(*newcomer, shared, out)
+                        .run(inlet, stop)
+                        .await
+                }
                 Guest::Admin { admin, _seat } => admin::run(inlet, out, admin, stop).await,
             }
         }
