@@ -281,7 +281,8 @@ fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u3
 
 /// The cells of a row tuple.
 fn cell_spans(sql: &str, tokens: &[Token], row: Span, count: usize) -> Option<Vec<Span>> {
-    let inner: Vec<&Token> = tokens.iter().filter(|t| t.start > row.start && t.end < row.end).collect();
+    let from = tokens.partition_point(|t| t.start <= row.start);
+    let inner = tokens[from..].iter().take_while(|t| t.end < row.end);
     let mut out = Vec::new();
     let mut depth = 0;
     let mut first: Option<u32> = None;
