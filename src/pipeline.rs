@@ -6,7 +6,7 @@ use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, 
 
 pub use crate::execute::{
     Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold,
-    Outlet, Request, Seat, Statuses, Task, Txn, Using, Warning, aborted, batch, copy_channel, describe,
+    Outlet, Request, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch, copy_channel, describe,
     statement_key,
 };
 use crate::execute::{scatter, simple};
@@ -46,7 +46,9 @@ pub async fn run(
 ) -> Result<u64, Failure> {
     hold.take_snapshot().await?;
     let Some(task) = task(plan) else {
-        return scatter(hold, plan, text.as_bytes(), Request::Simple, client).await;
+        return scatter(hold, plan, text.as_bytes(), Request::Simple, client)
+            .await
+            .map(|outcome| outcome.rows());
     };
     match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,
@@ -62,7 +64,7 @@ pub async fn run_bound(
     text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<u64, Failure> {
+) -> Result<Told, Failure> {
     hold.take_snapshot().await?;
     scatter(hold, plan, text.as_bytes(), request, client).await
 }

@@ -71,6 +71,8 @@ impl Lane {
                 let tag = frame.bytes.slice(5..frame.bytes.len().max(6) - 1);
                 Event::Complete(part, tag)
             }
+            // As many rows as were asked for: the rest stays in the server's portal.
+            (b's', Some(part)) => Event::Complete(part, Bytes::new()),
             // Each server says the same: the client hears it once.
             (b'N', _) if first => {
                 client.out.pass(&frame.bytes).await;

@@ -221,7 +221,7 @@ impl Session {
 
     /// An error: said to the client, and the transaction is failed.
     pub async fn failed(&mut self, failure: Failure) {
-        failure.write(self.out.buf());
+        failure.write(self.out.buf(), &self.hold.database);
         if self.hold.txn.block().is_some_and(|block| block.implicit) {
             self.hold.rollback().await;
             self.extended.end_portals();
