@@ -12,6 +12,8 @@ mod group;
 mod inlet;
 mod login;
 mod parameters;
+mod portal;
+mod reply;
 mod session;
 mod simple;
 mod startup;
