@@ -115,6 +115,8 @@ pub fn assemble(
         loaded,
         tables,
         functions,
+        // Told by `placement`, which asks the nodes after this.
+        misplaced: before.misplaced.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;

@@ -2,7 +2,6 @@
 //! which fetches its changing part every two seconds. Everything that isn't ours is escaped.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use crate::backend::{Health, Role, ServerState};
@@ -117,7 +116,7 @@ fn tiles(out: &mut String, console: &Console) -> std::fmt::Result {
     tile(clients.to_string(), "clients")?;
     tile(format!("{up}/{}", servers.len()), "servers up")?;
     tile(
-        sum(&|s| s.queries.load(Relaxed)).to_string(),
+        sum(&|s| s.queries()).to_string(),
         "statements on servers",
     )?;
     tile(sum(&|s| u64::from(s.active())).to_string(), "connections in use")?;
@@ -194,7 +193,7 @@ fn write_server(out: &mut String, node: &str, server: &ServerState) -> std::fmt:
             server.active(),
             idle(server),
             server.waiting(),
-            server.queries.load(Relaxed)
+            server.queries()
         )?;
     }
     write!(out, "</small></div>")

@@ -118,6 +118,7 @@ fn compile(sql: &str, shape: &super::shape::Shape, tokens: &[lex::Token], view: 
     }
     let compiler =
         Compiler { sql, shape, tokens, view, hints: hints::read(sql, view.standard_conforming_strings)? };
+    compiler.refuse_misplaced()?;
     if let Some(compiled) = compiler.utility(view.now_us)? {
         return Ok(Command::Query(compiled.shared()));
     }
