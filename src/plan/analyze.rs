@@ -10,7 +10,7 @@ use crate::model::{Code, Fault, TableName};
 use crate::topology::{Database, Spread};
 
 use super::query::{
-    Body, Call, Compare, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind, Name, Query, Root, Select, SetOp,
+    Body, Call, Compare, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind, Name, OrderItem, Query, Root, Select, SetOp,
     Source, Span, Table, Write,
 };
 use super::scope::{Column, Cond, EntityId, Facts, Home, Scope, Shape, TableRef};
@@ -23,6 +23,8 @@ pub struct CallSite {
     pub name: Name,
     pub bare: bool,
     pub has_args: bool,
+    /// Within a select item without alias, whose column may be named after it.
+    pub names_output: bool,
 }
 
 /// Bounds the work on statements that reference one CTE within another again and again.
@@ -55,6 +57,14 @@ pub struct Analysis {
     pub arms: Vec<std::ops::Range<usize>>,
     /// A column like ctid, whose value is a server's own.
     pub system_column: bool,
+    /// Targets of writes within WITH, as indexes of references, with the columns that are set.
+    pub nested_writes: Vec<(usize, Vec<Box<str>>)>,
+    /// SELECT INTO.
+    pub into: bool,
+    /// A subquery's LIMIT, window or DISTINCT ON, or a join in a write, may give each copy of a row another value.
+    pub may_differ: bool,
+    /// Schema-qualified columns (`public.t.a`), which a spliced alias can't serve.
+    pub qualified_columns: bool,
     pub too_large: bool,
 }
 
@@ -69,7 +79,8 @@ struct Output {
 #[derive(Clone, Copy)]
 struct CteInSight<'a> {
     cte: &'a Cte,
-    recursive: bool,
+    /// How many of the entries in sight its own body sees: those before it, or with RECURSIVE all of its WITH.
+    sees: usize,
 }
 
 pub struct Walk<'a> {
@@ -78,6 +89,8 @@ pub struct Walk<'a> {
     open: Vec<*const Cte>,
     referenced: Vec<*const Cte>,
     in_expression: usize,
+    /// Within a select item without alias.
+    in_item: bool,
     /// Subqueries of `x IN (…)` that stand as conjuncts, where NULL and false are alike.
     conjunct_in: Vec<*const Query>,
     pub out: Analysis,
@@ -93,6 +106,7 @@ pub fn analyze(root: &Root, view: &SessionView) -> Analysis {
         open: Vec::new(),
         referenced: Vec::new(),
         in_expression: 0,
+        in_item: false,
         conjunct_in: Vec::new(),
         out: Analysis::default(),
     };
@@ -116,12 +130,13 @@ impl<'a> Walk<'a> {
 
     fn with_ctes<T>(&mut self, ctes: &'a [Cte], recursive: bool, run: impl FnOnce(&mut Self) -> T) -> T {
         let mark = self.ctes.len();
-        self.ctes.extend(ctes.iter().map(|cte| CteInSight { cte, recursive }));
+        let sees = |i: usize| mark + if recursive { ctes.len() } else { i };
+        self.ctes.extend(ctes.iter().enumerate().map(|(i, cte)| CteInSight { cte, sees: sees(i) }));
         for cte in ctes {
             if let CteBody::Write(root) = cte.body.as_ref() {
                 self.out.writes = true;
                 self.obstacle(Fault::new(Code::WRITE_ACROSS_NODES, "a WITH that writes can't be split over several nodes"));
-                self.nested_write(root);
+                self.within(cte, |walk| walk.nested_write(root));
             }
         }
         let result = run(self);
@@ -131,7 +146,7 @@ impl<'a> Walk<'a> {
                 && let CteBody::Query(q) = cte.body.as_ref()
             {
                 self.in_expression += 1;
-                self.query(q, &[], false);
+                self.within(cte, |walk| walk.query(q, &[], false));
                 self.in_expression -= 1;
             }
         }
@@ -139,8 +154,30 @@ impl<'a> Walk<'a> {
         result
     }
 
+    /// Runs with the WITH entries in sight that the body of one of them sees.
+    fn within<T>(&mut self, cte: &'a Cte, run: impl FnOnce(&mut Self) -> T) -> T {
+        let at = self.ctes.iter().rposition(|c| std::ptr::eq(c.cte, cte));
+        let sees = at.map_or(self.ctes.len(), |at| self.ctes[at].sees);
+        let saved = self.ctes.split_off(sees.min(self.ctes.len()));
+        let result = run(self);
+        self.ctes.extend(saved);
+        result
+    }
+
     fn nested_write(&mut self, root: &'a Root) {
         self.in_expression += 1;
+        // The walk meets the target before any other table of the write, but after its WITH.
+        let first = self.out.facts.refs.len();
+        let (target, set) = match root {
+            Root::Query(_) => (None, Vec::new()),
+            Root::Insert(i) => {
+                let set = i.conflict.iter().flat_map(|c| &c.set).flat_map(|a| a.columns.iter().cloned()).collect();
+                (Some(i.table.name.span), set)
+            }
+            Root::Update(w) | Root::Delete(w) => {
+                (Some(w.table.name.span), w.set.iter().flat_map(|a| a.columns.iter().cloned()).collect())
+            }
+        };
         match root {
             Root::Query(q) => {
                 self.query(q, &[], false);
@@ -149,6 +186,10 @@ impl<'a> Walk<'a> {
             Root::Update(w) | Root::Delete(w) => self.write(w),
         }
         self.in_expression -= 1;
+        let refs = &self.out.facts.refs;
+        if let Some(at) = (first..refs.len()).find(|&r| Some(refs[r].span) == target) {
+            self.out.nested_writes.push((at, set));
+        }
     }
 
     fn query(&mut self, q: &'a Query, outer: &[Scope], top: bool) -> Output {
@@ -162,6 +203,7 @@ impl<'a> Walk<'a> {
             self.expr(e, outer);
         }
         if q.is_limited() {
+            self.out.may_differ |= !top;
             output.transparent.clear();
             if !top && output.dist == Dist::Spread {
                 self.obstacle(subquery("LIMIT in a subquery over a sharded table"));
@@ -183,7 +225,12 @@ impl<'a> Walk<'a> {
                 output
             }
             Body::Query(inner) => {
+                let first = self.out.facts.refs.len();
                 let output = self.query(inner, outer, false);
+                if arm {
+                    // Its own arms, if it has any, count as one.
+                    self.out.arms.push(first..self.out.facts.refs.len());
+                }
                 self.out.top = Scope::default();
                 output
             }
@@ -223,7 +270,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn select(&mut self, s: &'a Select, order: &'a [super::query::OrderItem], outer: &[Scope], top: bool) -> Output {
+    fn select(&mut self, s: &'a Select, order: &'a [OrderItem], outer: &[Scope], top: bool) -> Output {
         let first_ref = self.out.facts.refs.len();
         let mut scope = Scope::default();
         let mut dist = Dist::Same;
@@ -244,11 +291,7 @@ impl<'a> Walk<'a> {
         if let Some(filter) = &s.filter {
             self.condition(filter, &scopes, &scope.entities.clone());
         }
-        for item in &s.items {
-            if let Item::Expr { expr, .. } = item {
-                self.expr(expr, &scopes);
-            }
-        }
+        self.items(&s.items, &scopes);
         if let Distinct::On(list) = &s.distinct {
             list.iter().for_each(|e| self.expr(e, &scopes));
         }
@@ -258,9 +301,14 @@ impl<'a> Walk<'a> {
         for item in order {
             self.expr(&item.expr, &scopes);
         }
-        self.out.writes |= s.odd;
-        if s.odd {
+        self.out.writes |= s.into;
+        self.out.into |= s.into;
+        if s.into || s.windows {
             self.obstacle(subquery("WINDOW or INTO over a sharded table"));
+        }
+        self.out.may_differ |= matches!(s.distinct, Distinct::On(_)) || s.windows;
+        if !outer.is_empty() {
+            self.check_outer_aggregates(s, &scope, &scopes);
         }
         if top {
             self.out.top = scope.clone();
@@ -269,12 +317,13 @@ impl<'a> Walk<'a> {
             self.out.anchors.extend(from_refs.iter().copied().filter(|r| !self.out.anchors.contains(r)).collect::<Vec<_>>());
         }
         let columns = self.columns(&s.items, &scope, &scopes);
-        let aggregated = is_aggregated(s, self.view);
+        let aggregated = is_aggregated(s, order, self.view);
         let group: Vec<Column> = s.group.iter().filter_map(|e| self.column_of(e, &scopes)).collect();
         if !top && dist == Dist::Spread {
             self.check_local(s, &from_refs, &group, aggregated, &scopes);
         }
-        let opaque = s.odd
+        let opaque = s.into
+            || s.windows
             || s.odd_group
             || matches!(s.distinct, Distinct::On(_))
             || s.items.iter().any(|i| matches!(i, Item::Expr { expr, .. } if has_window(expr)));
@@ -286,6 +335,47 @@ impl<'a> Walk<'a> {
             columns.iter().flatten().filter_map(|(_, c)| c.clone()).collect()
         };
         Output { dist, columns, transparent }
+    }
+
+    /// An aggregate in a subquery whose arguments are all columns of an outer query is an aggregate of
+    /// that outer query (SQL:1999, 6.16): then the outer query isn't what it looks like.
+    fn check_outer_aggregates(&mut self, s: &'a Select, scope: &Scope, scopes: &[Scope]) {
+        let items = s.items.iter().filter_map(|i| match i {
+            Item::Expr { expr, .. } => Some(expr),
+            Item::Wildcard | Item::QualifiedWildcard(_) => None,
+        });
+        let mut outer = false;
+        for e in items.chain(&s.having) {
+            e.walk(
+                &mut |e| {
+                    let Expr::Call(call) = e else { return };
+                    if !is_aggregate_call(call, self.view) {
+                        return;
+                    }
+                    let (mut any, mut own) = (false, false);
+                    for arg in call.args.iter().chain(&call.filter) {
+                        arg.walk(
+                            &mut |e| {
+                                if let Expr::Column(name) = e {
+                                    any = true;
+                                    let column = self.out.facts.resolve(name, scopes);
+                                    own |= column.is_some_and(|c| scope.entities.contains(&c.entity));
+                                }
+                            },
+                            &mut |_| {},
+                        );
+                    }
+                    outer |= any && !own;
+                },
+                &mut |_| {},
+            );
+        }
+        if outer && self.out.obstacle.is_none() {
+            self.out.obstacle = Some(
+                Fault::new(Code::AGGREGATE_ACROSS_SHARDS, "an aggregate in a subquery may be one of the outer query")
+                    .hint("Qualify its columns by the subquery's own tables."),
+            );
+        }
     }
 
     /// A subquery in FROM is computed per node: its groups, distinct rows and windows must not
@@ -338,14 +428,9 @@ impl<'a> Walk<'a> {
         let mut out = Vec::new();
         for item in items {
             match item {
-                Item::Expr { expr, alias } => {
+                Item::Expr { expr, name, .. } => {
                     let column = self.column_of(expr, scopes);
-                    let name = alias.clone().unwrap_or_else(|| match expr {
-                        Expr::Column(n) => n.last().into(),
-                        Expr::Call(c) => c.name.last().into(),
-                        _ => "?column?".into(),
-                    });
-                    out.push((name, column));
+                    out.push((name.clone()?, column));
                 }
                 Item::Wildcard => {
                     if !scope.merged.is_empty() {
@@ -387,21 +472,37 @@ impl<'a> Walk<'a> {
     ) -> Dist {
         match source {
             Source::Table(t) => self.table(t, scope),
-            Source::Derived { query, alias, columns } => {
-                let output = self.query(query, outer, false);
+            Source::Derived { query, alias, columns, lateral } => {
+                let mut scopes = outer.to_vec();
+                if *lateral {
+                    scopes.push(scope.clone());
+                }
+                let output = self.query(query, &scopes, false);
                 self.derived(output, alias.clone(), columns, scope)
             }
             Source::Function { args, alias, .. } => {
-                args.iter().for_each(|e| self.expr(e, outer));
+                // A function in FROM sees the sources before it.
+                let mut scopes = outer.to_vec();
+                scopes.push(scope.clone());
+                args.iter().for_each(|e| self.expr(e, &scopes));
                 let entity = self.out.facts.add_entity(alias.clone(), Shape::Unknown);
                 scope.entities.push(entity);
                 Dist::Same
             }
             Source::Join { kind, left, right, on, using, natural } => {
                 let mark = scope.entities.len();
+                let first = self.out.facts.entities.len();
                 let l = self.source(left, scope, outer, pending);
                 let middle = scope.entities.len();
+                let second = self.out.facts.entities.len();
                 let r = self.source(right, scope, outer, pending);
+                let end = self.out.facts.entities.len();
+                match kind {
+                    JoinKind::Inner => {}
+                    JoinKind::Left => self.out.facts.nullable.push(second..end),
+                    JoinKind::Right => self.out.facts.nullable.push(first..second),
+                    JoinKind::Full => self.out.facts.nullable.push(first..end),
+                }
                 let (a, b) = (scope.entities[mark..middle].to_vec(), scope.entities[middle..].to_vec());
                 let valid: Valid = match kind {
                     JoinKind::Inner => a.iter().chain(&b).copied().collect(),
@@ -538,11 +639,9 @@ impl<'a> Walk<'a> {
             self.out.too_large = true;
             return Dist::Same;
         }
-        let saved = self.ctes.split_off(at + usize::from(in_sight.recursive));
         self.open.push(pointer);
-        let output = self.query(query, &[], false);
+        let output = self.within(in_sight.cte, |walk| walk.query(query, &[], false));
         self.open.pop();
-        self.ctes.extend(saved);
         self.derived(output, label, &in_sight.cte.columns, scope)
     }
 
@@ -689,20 +788,25 @@ impl<'a> Walk<'a> {
     fn expr(&mut self, e: &'a Expr, scopes: &[Scope]) {
         let mut queries = Vec::new();
         let mut calls: Vec<&'a Call> = Vec::new();
-        let mut system = false;
+        let (mut system, mut qualified) = (false, false);
         let mut in_queries = Vec::new();
         e.walk(
             &mut |e| match e {
                 Expr::Call(c) => calls.push(c),
-                Expr::Column(n) => system |= is_system_column(n.last()),
+                Expr::Column(n) => {
+                    system |= is_system_column(n.last());
+                    qualified |= n.parts.len() > 2;
+                }
                 Expr::InQuery { expr, query, .. } => in_queries.push((expr.as_ref(), std::ptr::from_ref(query.as_ref()))),
                 _ => {}
             },
             &mut |q| queries.push(q),
         );
         self.out.system_column |= system;
+        self.out.qualified_columns |= qualified;
+        self.out.may_differ |= calls.iter().any(|c| c.over.is_some());
         for c in calls {
-            self.out.calls.push(CallSite { name: c.name.clone(), bare: c.bare, has_args: !c.args.is_empty() });
+            self.out.calls.push(CallSite { name: c.name.clone(), bare: c.bare, has_args: !c.args.is_empty(), names_output: self.in_item });
         }
         for q in queries {
             self.in_expression += 1;
@@ -739,7 +843,7 @@ impl<'a> Walk<'a> {
                 c.set.iter().for_each(|a| walk.expr(&a.value, &scopes));
                 c.filter.iter().for_each(|e| walk.expr(e, &scopes));
             }
-            walk.returning(&i.returning, &scopes);
+            walk.items(&i.returning, &scopes);
         });
     }
 
@@ -751,6 +855,8 @@ impl<'a> Walk<'a> {
             for source in &w.from {
                 walk.source(source, &mut scope, &[], &mut pending);
             }
+            // Of several matching rows an UPDATE takes any.
+            walk.out.may_differ |= !w.from.is_empty() && !w.set.is_empty();
             let scopes = [scope.clone()];
             for (on, valid) in pending {
                 walk.condition(on, &scopes, &valid);
@@ -759,17 +865,20 @@ impl<'a> Walk<'a> {
                 walk.condition(filter, &scopes, &scope.entities.clone());
             }
             w.set.iter().for_each(|a| walk.expr(&a.value, &scopes));
-            walk.returning(&w.returning, &scopes);
+            walk.items(&w.returning, &scopes);
             if walk.in_expression == 0 {
                 walk.out.top = scope;
             }
         });
     }
 
-    fn returning(&mut self, items: &'a [Item], scopes: &[Scope]) {
+    /// Select items, or those of RETURNING.
+    fn items(&mut self, items: &'a [Item], scopes: &[Scope]) {
         for item in items {
-            if let Item::Expr { expr, .. } = item {
+            if let Item::Expr { expr, alias, .. } = item {
+                let before = std::mem::replace(&mut self.in_item, alias.is_none());
                 self.expr(expr, scopes);
+                self.in_item = before;
             }
         }
     }
@@ -829,7 +938,7 @@ pub fn holds_key(facts: &Facts, columns: &[Column], refs: &[usize]) -> bool {
     refs.iter().any(|&r| {
         let table = &facts.refs[r];
         let Home::Sharded(sharding) = &table.home else { return false };
-        sharding.key.iter().all(|k| {
+        !facts.is_nullable(table.entity) && sharding.key.iter().all(|k| {
             let key = Column { entity: table.entity, name: k.column.clone() };
             columns.iter().any(|c| *c == key || (facts.reaches(c, &key) && facts.reaches(&key, c)))
         })
@@ -846,10 +955,11 @@ pub fn has_aggregate(e: &Expr, view: &SessionView) -> bool {
     found
 }
 
-pub fn is_aggregated(s: &Select, view: &SessionView) -> bool {
+pub fn is_aggregated(s: &Select, order: &[OrderItem], view: &SessionView) -> bool {
     !s.group.is_empty()
         || s.odd_group
         || s.having.is_some()
+        || order.iter().any(|o| has_aggregate(&o.expr, view))
         || s.items.iter().any(|i| matches!(i, Item::Expr { expr, .. } if has_aggregate(expr, view)))
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Binder<'a, 'm> {
 
 impl Binder<'_, '_> {
     fn constants(&self) -> Constants<'_> {
-        Constants { slots: &self.literals, params: self.params, time_zone: self.view.time_zone.as_ref() }
+        Constants { slots: &self.literals, params: self.params, time_zone: self.view.time_zone.as_ref(), untyped: &self.compiled.untyped }
     }
 
     fn plan(&self, parts: Vec<Part>, merge: Merge) -> Plan {
@@ -56,7 +56,12 @@ impl Binder<'_, '_> {
     }
 
     fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
-        list.iter().map(|n| Ok(Splice::replace(n.at, self.now_text(n.ty)?))).collect()
+        let text = |n: &NowSplice| -> Result<String, Fault> {
+            let value = self.now_text(n.ty)?;
+            // A scalar subquery's column gives its name, as the function does.
+            Ok(n.name.as_ref().map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
+        };
+        list.iter().map(|n| Ok(Splice::replace(n.at, text(n)?))).collect()
     }
 
     /// The transaction's time as a constant of a type.
@@ -196,7 +201,8 @@ impl Binder<'_, '_> {
             Some(node) => *node,
             None => self.any_node(tables, complete.as_deref()),
         };
-        if complete.is_some_and(|list| !list.contains(&node)) {
+        // A table without a needed row must still be there to be named.
+        if complete.is_some_and(|list| !list.contains(&node)) || !tables.tables.iter().all(|t| is_on(&t.table.home, node)) {
             return Err(cross_node());
         }
         let mut part = part(node, Text::Original);
@@ -220,12 +226,22 @@ impl Binder<'_, '_> {
     fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Planned {
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let (merge, splices) = self.merge(scatter)?;
+        let needs_param_types = self.drops_params(scatter, &splices);
         let text = self.spliced(splices);
         let parts = nodes
             .iter()
-            .map(|n| Part { shards: listed(tables, shards, Some(*n)), ..part(*n, text.clone()) })
+            .map(|n| Part { shards: listed(tables, shards, Some(*n)), needs_param_types, ..part(*n, text.clone()) })
             .collect();
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
+    }
+
+    /// Is there a parameter in LIMIT or OFFSET that the parts' text no longer has?
+    fn drops_params(&self, s: &ScatterSplices, splices: &[Splice]) -> bool {
+        let kept = |e: &Expr| match e {
+            Expr::Param(n) => splices.iter().any(|s| s.text.contains(&format!("${n}::pg_catalog.int8"))),
+            _ => !has_param(e),
+        };
+        !s.scatter.limit.iter().chain(&s.scatter.offset).all(kept)
     }
 
     fn merge(&mut self, s: &ScatterSplices) -> Result<(Merge, Vec<Splice>), Fault> {
@@ -236,12 +252,13 @@ impl Binder<'_, '_> {
         splices.extend(s.hidden.iter().map(|(at, text)| Splice::insert(*at, text.clone())));
         splices.extend(s.remove.iter().map(|at| Splice::replace(*at, "")));
         if s.scatter.limit.is_some() && s.scatter.push_limit {
+            // A parameter must stay in the text, or the server couldn't tell its type.
+            let fits = merge.limit.unwrap_or(0).checked_add(merge.offset).is_some_and(|n| i64::try_from(n).is_ok());
             let term = |e: &Option<Expr>, value: u64| match e {
-                // A parameter must stay in the text, or the server couldn't tell its type.
                 Some(Expr::Param(n)) => format!("${n}::pg_catalog.int8"),
                 _ => value.to_string(),
             };
-            if let Some(limit) = merge.limit {
+            if let Some(limit) = merge.limit.filter(|_| fits) {
                 let limit = term(&s.scatter.limit, limit);
                 let text = match merge.offset {
                     0 if !matches!(s.scatter.offset, Some(Expr::Param(_))) => format!(" LIMIT {limit}"),
@@ -284,7 +301,7 @@ impl Binder<'_, '_> {
             });
         }
         let single = lists.iter().flatten().all(|l| l.len() <= 1);
-        if single {
+        if single && one_shard_per_name(tables, &lists) {
             let mut nodes = BTreeSet::new();
             let mut splices = Vec::new();
             let mut touched = Vec::new();
@@ -314,13 +331,20 @@ impl Binder<'_, '_> {
         let union: BTreeSet<ShardId> = lists.iter().flatten().flatten().copied().collect();
         let (merge, common) = self.merge(scatter)?;
         let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else { return Err(cross_node()) };
+        // Shard numbers of different placements don't go together, and a table that keeps its name would be
+        // read once for each shard of the others.
+        let alike = |p: &super::prune::Pruning| p.sharding.group == first.sharding.group && p.sharding.layout == first.sharding.layout;
+        if union.is_empty() || !tables.tables.iter().filter_map(|t| t.pruning.as_ref()).all(alike) {
+            return Err(cross_node());
+        }
+        let needs_param_types = self.drops_params(scatter, &common);
         let mut parts = Vec::new();
         for shard in union {
             let node = first.sharding.node_of(shard);
             self.check_complete(tables, node)?;
             let mut splices = common.clone();
             splices.extend(tables.tables.iter().filter(|t| t.pruning.is_some()).flat_map(|t| name_splice(t, shard)));
-            parts.push(Part { shards: vec![shard], ..part(node, self.spliced(splices)) });
+            parts.push(Part { shards: vec![shard], needs_param_types, ..part(node, self.spliced(splices)) });
         }
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
     }
@@ -423,10 +447,16 @@ impl Binder<'_, '_> {
             let value = match source {
                 KeySource::Cell(expr) => self.constants().key(expr, *ty),
                 KeySource::Now => Key::Known(self.now_value(*ty)?),
-                // A generated key column is the only one generated, or the first id of the row.
-                KeySource::NextId => ids[row].first().map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
+                KeySource::NextId(n) => ids[row].get(*n).map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
             };
             match value {
+                // What an assignment to varchar(n) cuts off isn't known here.
+                Key::Known(Value::Text(t)) if *ty == KeyType::Text && t.last() == Some(&b' ') && insert.rows.cut_blanks => {
+                    return Err(Fault::new(
+                        Code::KEY_MISSING,
+                        format!("a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off", column.column),
+                    ));
+                }
                 Key::Known(v) => key.push(v),
                 Key::Null => {
                     return Err(Fault::new(Code::KEY_MISSING, format!("the sharding key {table}.{} must not be NULL", column.column))
@@ -493,6 +523,21 @@ fn part(node: NodeId, text: Text) -> Part {
     Part { node, text, shards: Vec::new(), needs_param_types: false }
 }
 
+fn has_param(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(&mut |e| found |= matches!(e, Expr::Param(_)), &mut |_| {});
+    found
+}
+
+fn is_on(home: &Home, node: NodeId) -> bool {
+    match home {
+        Home::Node(n) => *n == node,
+        Home::Everywhere(list) => list.contains(&node),
+        Home::Sharded(s) => s.nodes.contains(&node),
+        Home::System => true,
+    }
+}
+
 fn cross_node() -> Fault {
     Fault::new(Code::CROSS_NODE_JOIN, "the tables are not together on one node")
         .hint("Query each domain on its own and join in the application.")
@@ -509,6 +554,16 @@ fn listed(tables: &Tables, shards: &[Option<Shards>], node: Option<NodeId>) -> V
         }
     }
     out.into_iter().collect()
+}
+
+/// A WITH that is referenced twice is one place in the text, where one name only can be put.
+fn one_shard_per_name(tables: &Tables, lists: &[Option<Vec<ShardId>>]) -> bool {
+    let mut seen: BTreeMap<u32, ShardId> = BTreeMap::new();
+    tables.tables.iter().zip(lists).all(|(table, list)| {
+        let Some(list) = list else { return true };
+        let shard = list.first().copied().unwrap_or(ShardId(0));
+        *seen.entry(table.at.start).or_insert(shard) == shard
+    })
 }
 
 fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {

@@ -184,6 +184,10 @@ fn check_arm(analysis: &Analysis, refs: &[usize], target: bool, _view: &SessionV
 /// Plans the merge of a query's rows.
 pub fn plan(query: &Query, analysis: &Analysis, clauses: Option<&Clauses>, src: &Source<'_>, view: &SessionView) -> Result<Scatter, Fault> {
     check(analysis, view, false)?;
+    if query.locks && query.is_limited() {
+        return Err(Fault::new(Code::LIMIT_NOT_KNOWN, "LIMIT with a locking clause would lock more rows over several nodes")
+            .hint("Give the sharding key in WHERE, or lock the rows by their keys."));
+    }
     let clauses = clauses.ok_or_else(|| Fault::new(Code::UNSUPPORTED_STATEMENT, "the query's outermost SELECT is in parentheses").hint("Write it without the outer parentheses."))?;
     if query.odd_limit || clauses.order.len() != query.order.len() {
         return Err(Fault::new(Code::LIMIT_NOT_KNOWN, "this form of LIMIT or FETCH can't be merged over several nodes").hint("Write LIMIT n OFFSET m."));
@@ -234,7 +238,7 @@ fn set_order(query: &Query, left: &Body, clauses: &Clauses, src: &Source<'_>) ->
             let at = match &item.expr {
                 Expr::Slot(_) => ordinal(src.text(*span))?,
                 Expr::Column(Name { parts, .. }) if parts.len() == 1 => {
-                    position_of(select, &parts[0]).ok_or_else(|| order_fault(src.text(*span)))?
+                    position_of(select, &parts[0])?.ok_or_else(|| order_fault(src.text(*span)))?
                 }
                 _ => return Err(order_fault(src.text(*span))),
             };
@@ -264,25 +268,22 @@ fn ordinal(text: &str) -> Result<usize, Fault> {
 }
 
 /// The position of an output column by name, if no wildcard stands before it and the name is unique.
-fn position_of(select: &Select, name: &str) -> Option<usize> {
-    let mut found = None;
+fn position_of(select: &Select, name: &str) -> Result<Option<usize>, Fault> {
+    let mut uncertain = false;
     for (i, item) in select.items.iter().enumerate() {
         match item {
-            Item::Wildcard | Item::QualifiedWildcard(_) => return found,
-            Item::Expr { expr, alias } => {
-                let label = match (alias, expr) {
-                    (Some(a), _) => Some(&**a),
-                    (None, Expr::Column(n)) => Some(n.last()),
-                    (None, Expr::Call(c)) => Some(c.name.last()),
-                    (None, _) => None,
-                };
-                if label == Some(name) && found.is_none() {
-                    found = Some(i);
-                }
-            }
+            // Its columns may have the name too.
+            Item::Wildcard | Item::QualifiedWildcard(_) => break,
+            Item::Expr { name: Some(label), .. } if **label == *name => return Ok(Some(i)),
+            Item::Expr { name: Some(_), .. } => {}
+            // It may or may not be the one that is meant.
+            Item::Expr { name: None, .. } => uncertain = true,
         }
     }
-    found
+    if uncertain {
+        return Err(order_fault(name).hint("Give each column of the select list a name with AS."));
+    }
+    Ok(None)
 }
 
 struct Merging<'a> {
@@ -323,18 +324,24 @@ impl Merging<'_> {
     fn run(mut self) -> Result<Scatter, Fault> {
         let refs = self.refs();
         let scopes = self.scopes();
-        for item in &self.select.items {
-            if let Item::Expr { expr, .. } = item
-                && has_window(expr)
-                && !analyze::windows_are_local(&self.analysis.facts, expr, &refs, &scopes)
-            {
+        let items = self.select.items.iter().filter_map(|i| match i {
+            Item::Expr { expr, .. } => Some(expr),
+            Item::Wildcard | Item::QualifiedWildcard(_) => None,
+        });
+        for expr in items.chain(self.query.order.iter().map(|o| &o.expr)) {
+            if has_window(expr) && !analyze::windows_are_local(&self.analysis.facts, expr, &refs, &scopes) {
                 return Err(analyze::window_fault());
             }
         }
         self.out.pinned.extend(self.clauses.order.iter().copied());
+        // Expressions with constants are compared with select items by their text: pin those too.
+        let constant = |s: &Span| self.src.within(*s).any(|t| matches!(t.kind, lex::Kind::String | lex::Kind::Integer | lex::Kind::Decimal));
+        if self.clauses.order.iter().any(constant) {
+            self.out.pinned.extend(self.clauses.items.iter().copied());
+        }
         let group: Vec<Column> = self.select.group.iter().filter_map(|e| self.column(e)).collect();
         let local_groups = !self.select.odd_group && holds_key(&self.analysis.facts, &group, &refs);
-        if is_aggregated(self.select, self.view) && !local_groups {
+        if is_aggregated(self.select, &self.query.order, self.view) && !local_groups {
             self.aggregate()?;
         } else {
             self.distinct(&refs)?;
@@ -366,8 +373,14 @@ impl Merging<'_> {
             .collect();
         let on: Vec<Column> = match &self.select.distinct {
             Distinct::No => return Ok(()),
-            Distinct::On(list) => list.iter().filter_map(|e| self.column(e)).collect(),
-            Distinct::All if self.select.items.iter().any(|i| matches!(i, Item::Wildcard)) => return Ok(()),
+            Distinct::On(list) => {
+                let mut columns = Vec::new();
+                for e in list {
+                    columns.extend(self.output_or_input(e)?);
+                }
+                columns
+            }
+            Distinct::All if self.wildcard_holds_key(refs) => return Ok(()),
             Distinct::All => listed,
         };
         if holds_key(&self.analysis.facts, &on, refs) {
@@ -385,6 +398,39 @@ impl Merging<'_> {
         }
         self.out.merge.aggregate = Some(Aggregation { group, columns: Vec::new() });
         Ok(())
+    }
+
+    /// DISTINCT ON looks names up as ORDER BY does: output columns first.
+    fn output_or_input(&self, expr: &Expr) -> Result<Option<Column>, Fault> {
+        if let Expr::Column(Name { parts, .. }) = expr
+            && let [name] = parts.as_slice()
+        {
+            if let Some(i) = position_of(self.select, name)? {
+                let Item::Expr { expr, .. } = &self.select.items[i] else { return Ok(None) };
+                return Ok(self.column(expr));
+            }
+            self.no_name_behind_wildcard(name)?;
+        }
+        Ok(self.column(expr))
+    }
+
+    /// Does a `*` give every key column of a sharded table that stands in FROM itself?
+    fn wildcard_holds_key(&self, refs: &[usize]) -> bool {
+        let facts = &self.analysis.facts;
+        let whole = |label: Option<&str>| {
+            refs.iter().any(|&r| {
+                let table = &facts.refs[r];
+                matches!(table.home, Home::Sharded(_))
+                    && self.analysis.top.entities.contains(&table.entity)
+                    && !facts.is_nullable(table.entity)
+                    && label.is_none_or(|l| facts.entities[table.entity].label.as_deref() == Some(l))
+            })
+        };
+        self.select.items.iter().any(|i| match i {
+            Item::Wildcard => whole(None),
+            Item::QualifiedWildcard(name) => whole(Some(name.last())),
+            Item::Expr { .. } => false,
+        })
     }
 
     /// May text of this expression be grouped by its bytes? (Other types are checked when rows come.)
@@ -463,13 +509,29 @@ impl Merging<'_> {
         match expr {
             Expr::Slot(_) => return ordinal(self.src.text(span)).map(Some),
             Expr::Column(Name { parts, .. }) if parts.len() == 1 => {
-                if let Some(i) = position_of(self.select, &parts[0]) {
+                if let Some(i) = position_of(self.select, &parts[0])? {
                     return Ok(Some(i));
                 }
+                self.no_name_behind_wildcard(&parts[0])?;
             }
             _ => {}
         }
         Ok(self.same_item(span))
+    }
+
+    /// A bare name that isn't found before a wildcard: it must be an input column then. That is certain
+    /// with one relation, whose `*` gives the same column; and no item behind may bear the name.
+    fn no_name_behind_wildcard(&self, name: &str) -> Result<(), Fault> {
+        let items = &self.select.items;
+        let wild = |i: &Item| matches!(i, Item::Wildcard | Item::QualifiedWildcard(_));
+        if !items.iter().any(wild) {
+            return Ok(());
+        }
+        let named = |i: &Item| matches!(i, Item::Expr { name: label, .. } if label.as_deref().is_none_or(|l| l == name));
+        if self.analysis.top.entities.len() > 1 || items.iter().any(named) {
+            return Err(order_fault(name).hint("Qualify the column by its table, or list the columns instead of *."));
+        }
+        Ok(())
     }
 
     fn same_item(&self, span: Span) -> Option<usize> {
@@ -560,7 +622,7 @@ impl Merging<'_> {
                     return Ok(self.select.items.iter().position(same));
                 }
                 if name.parts.len() == 1 && self.analysis.facts.knows_columns(&self.analysis.top) {
-                    return Ok(position_of(self.select, name.last()));
+                    return position_of(self.select, name.last());
                 }
             }
             _ => {}

@@ -183,7 +183,9 @@ SELECT count(DISTINCT i.user_id) FROM orders o LEFT JOIN items i ON i.user_id = 
 
 SELECT s.user_id, count(*) FROM orders o LEFT JOIN (SELECT user_id, order_id FROM items) s ON s.user_id = o.user_id GROUP BY s.user_id
 
-SELECT ratio, count(*) FROM orders GROUP BY ratio
+SELECT ratio, count(*) FROM orders WHERE ratio <> 0 GROUP BY ratio
+
+SELECT count(*) FROM orders GROUP BY ratio
 
 SELECT day, count(*), sum(total) FROM orders GROUP BY day ORDER BY day
 
