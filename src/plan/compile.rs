@@ -11,7 +11,7 @@ use super::insert::{self, Rows};
 use super::lex::{Kind as TokenKind, Token};
 use super::lower::{self, Unreadable};
 use super::prune::Pruning;
-use super::query::{Assignment, Insert, InsertSource, Item, Lowered, Name, Root, Span, Write};
+use super::query::{Assignment, Insert, InsertSource, Lowered, Name, Root, Span, Write};
 use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
 use super::shape::{Shape, Slot};
@@ -29,10 +29,14 @@ pub struct Compiled {
     pub(super) changes_catalog: bool,
     pub(super) pins: bool,
     pub(super) outside_txn: bool,
+    /// Not a query: planned anew each time.
+    pub(super) is_utility: bool,
     /// Slots whose values planning has read.
     pub(super) pinned: Vec<usize>,
     /// `$n` occurs.
     pub(super) has_params: bool,
+    /// See `Constants::untyped`.
+    pub(super) untyped: Vec<u16>,
 }
 
 /// How to find the nodes.
@@ -55,6 +59,8 @@ pub(super) enum Route {
 pub(super) struct NowSplice {
     pub at: Span,
     pub ty: &'static str,
+    /// In a select list, where its name may become a column's name.
+    pub name: Option<Box<str>>,
 }
 
 /// A table named in the text, for routing and for splicing its physical name.
@@ -137,8 +143,10 @@ impl<'a> Compiler<'a> {
             changes_catalog: false,
             pins: false,
             outside_txn: false,
+            is_utility: false,
             pinned: Vec::new(),
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
+            untyped: super::params::untyped(self.sql, self.tokens),
         }
     }
 
@@ -155,10 +163,62 @@ impl<'a> Compiler<'a> {
             Root::Insert(i) => self.finish(self.insert(i, &lowered, &analysis)?),
             Root::Update(w) | Root::Delete(w) => self.finish(self.write(w, &lowered, &analysis)?),
         };
+        self.check_once(&analysis)?;
         let is_query = matches!(lowered.root, Root::Query(_));
         self.effects(&analysis, is_query, &mut compiled)?;
         self.pin(&mut compiled);
         Ok(compiled)
+    }
+
+    /// What no route may do, not even one to a single node.
+    fn check_once(&self, analysis: &Analysis) -> Result<(), Fault> {
+        let refs = &analysis.facts.refs;
+        let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
+        if analysis.system_column && refs.iter().any(partitioned) {
+            return Err(Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "system columns such as ctid and tableoid are those of a shard, not of the table",
+            ));
+        }
+        let separate = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout == Layout::Separate);
+        if analysis.qualified_columns && refs.iter().any(separate) {
+            return Err(Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "columns qualified by a schema can't be used with a table whose shards are separate tables",
+            )
+            .hint("Qualify the column by the table's name or alias alone."));
+        }
+        if self.single_node().is_some() {
+            return Ok(());
+        }
+        if analysis.into {
+            return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "SELECT INTO isn't supported on a database of several nodes")
+                .hint("Create the table first, then insert its rows."));
+        }
+        for (at, set) in &analysis.nested_writes {
+            let target = &refs[*at];
+            if matches!(&target.home, Home::Everywhere(nodes) if nodes.len() > 1) {
+                return Err(Fault::new(
+                    Code::WRITE_ACROSS_NODES,
+                    format!("a WITH can't write the broadcast table {}, which is on several nodes", target.name),
+                )
+                .hint("Write it in a statement of its own."));
+            }
+            if let Home::Sharded(sharding) = &target.home
+                && let Some(key) = sharding.key.iter().find(|k| set.contains(&k.column))
+            {
+                return Err(key_update(target, &key.column));
+            }
+        }
+        for call in &analysis.calls {
+            if functions::runs_text(call.name.last()) {
+                return Err(Fault::new(
+                    Code::FUNCTION_ACROSS_NODES,
+                    format!("what {}() reads is not for this proxy to see", call.name.last()),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Role, writes and session effects.
@@ -220,8 +280,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Calls of now() and kin; `Err` if one can't be replaced without renaming an output column.
-    fn now_splices(&self, analysis: &Analysis, lowered: &Lowered) -> Result<Vec<NowSplice>, Fault> {
+    /// Calls of now() and kin.
+    fn now_splices(&self, analysis: &Analysis) -> Result<Vec<NowSplice>, Fault> {
         let mut out = Vec::new();
         for call in &analysis.calls {
             let Some(ty) = functions::transaction_time(call.name.last()) else { continue };
@@ -235,24 +295,10 @@ impl<'a> Compiler<'a> {
                 end = close.map_or(end, |t| t.end);
             }
             let at = Span { start: name.start, end };
-            if self.renames_output(at, lowered) {
-                return Err(Fault::new(
-                    Code::FUNCTION_ACROSS_NODES,
-                    format!("{} in the select list over several nodes needs a column name", call.name.last()),
-                )
-                .hint("Write AS name behind it."));
-            }
-            out.push(NowSplice { at: self.shape.range(at), ty });
+            let name = call.names_output.then(|| call.name.last().into());
+            out.push(NowSplice { at: self.shape.range(at), ty, name });
         }
         Ok(out)
-    }
-
-    fn renames_output(&self, at: Span, lowered: &Lowered) -> bool {
-        let (Some(clauses), Root::Query(q)) = (&lowered.clauses, &lowered.root) else { return false };
-        let super::query::Body::Select(select) = &q.body else { return true };
-        clauses.items.iter().zip(&select.items).any(|(span, item)| {
-            span.start <= at.start && at.end <= span.end && !matches!(item, Item::Expr { alias: Some(_), .. })
-        })
     }
 
     fn tables(&self, lowered: &Lowered, analysis: &Analysis, write: bool) -> Result<Route, Fault> {
@@ -271,7 +317,7 @@ impl<'a> Compiler<'a> {
                 hidden: scatter.hidden.as_ref().map(|(at, text)| (self.shape.position(*at), text.clone())),
                 remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
                 limit_at: self.shape.position(scatter.limit_at),
-                now: self.now_splices(analysis, lowered)?,
+                now: self.now_splices(analysis)?,
                 scatter,
             })
         });
@@ -300,8 +346,7 @@ impl<'a> Compiler<'a> {
         let Home::Sharded(sharding) = &target.home else { return Ok(()) };
         for column in set.iter().flat_map(|a| &a.columns) {
             if sharding.key.iter().any(|k| k.column == *column) {
-                return Err(Fault::new(Code::KEY_UPDATE, format!("{}.{column} is the sharding key and can't be updated", target.name))
-                    .hint("Delete the row and insert it again with the new key, in one transaction."));
+                return Err(key_update(target, column));
             }
         }
         Ok(())
@@ -317,6 +362,13 @@ impl<'a> Compiler<'a> {
                 drop(home);
                 self.tables(lowered, analysis, true)
             };
+        }
+        if analysis.may_differ || analysis.system_column {
+            return Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                format!("each copy of {} might get other rows: the statement leaves open which it takes", target.name),
+            )
+            .hint("Read the rows first and write them as values."));
         }
         for table in &analysis.facts.refs {
             let complete = matches!(&table.home, Home::Everywhere(on) if nodes.iter().all(|n| on.contains(n)));
@@ -335,7 +387,7 @@ impl<'a> Compiler<'a> {
                     .hint("Compute the value first and pass it as a constant."));
             }
         }
-        Ok(Route::Same { nodes: nodes.to_vec(), now: self.now_splices(analysis, lowered)? })
+        Ok(Route::Same { nodes: nodes.to_vec(), now: self.now_splices(analysis)? })
     }
 
     fn insert(&self, i: &Insert, lowered: &Lowered, analysis: &Analysis) -> Result<Route, Fault> {
@@ -429,7 +481,7 @@ impl<'a> Compiler<'a> {
         let now = match &target.home {
             Home::Everywhere(nodes) if nodes.len() > 1 => {
                 let taken: Vec<Span> = replaced.iter().flatten().copied().collect();
-                let mut all = self.now_splices(analysis, lowered)?;
+                let mut all = self.now_splices(analysis)?;
                 all.retain(|n| !taken.iter().any(|t| t.start <= n.at.start && n.at.end <= t.end));
                 all
             }
@@ -474,7 +526,9 @@ impl<'a> Compiler<'a> {
         // A table that is on several nodes must not be written on one.
         let copies = homes.iter().any(|(_, h)| matches!(h, Home::Everywhere(list) if list.len() > 1));
         let first = self.tokens.first().map_or("", |t| t.text(self.sql)).to_ascii_lowercase();
-        if copies && !matches!(first.as_str(), "select" | "table" | "values" | "show" | "explain") {
+        let writes = |t: &Token| ["insert", "update", "delete", "merge"].iter().any(|w| t.is_word(self.sql, w));
+        let reads = matches!(first.as_str(), "select" | "table" | "values" | "show" | "explain");
+        if copies && (!reads || self.tokens.iter().any(writes)) {
             return Err(unreadable(why, &homes[0].0));
         }
         if let Some(node) = nodes.and_then(|n| n.first().copied()) {
@@ -530,6 +584,11 @@ fn unreadable(why: &Unreadable, table: &str) -> Fault {
     Fault::new(Code::UNREADABLE, format!("this statement can't be read here and names {table}, which is spread over several nodes"))
         .detail(why.0.clone())
         .hint("Write it in plainer SQL, or direct it to one shard with /* margay: shard=N */ where it reads one.")
+}
+
+fn key_update(target: &TableRef, column: &str) -> Fault {
+    Fault::new(Code::KEY_UPDATE, format!("{}.{column} is the sharding key and can't be updated", target.name))
+        .hint("Delete the row and insert it again with the new key, in one transaction.")
 }
 
 fn target<'a>(analysis: &'a Analysis, name: &Name) -> Option<&'a TableRef> {

@@ -82,6 +82,17 @@ pub fn hides_reads(name: &str, catalog: &Catalog) -> bool {
     catalog.functions.get(name).is_some_and(|f| f.user_defined && f.volatility != Volatility::Immutable && !f.is_aggregate)
 }
 
+/// Runs or sizes what its arguments name by text.
+pub fn runs_text(name: &str) -> bool {
+    matches!(
+        name,
+        "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "table_to_xml" | "table_to_xmlschema"
+            | "table_to_xml_and_xmlschema" | "schema_to_xml" | "schema_to_xmlschema" | "schema_to_xml_and_xmlschema"
+            | "database_to_xml" | "database_to_xmlschema" | "database_to_xml_and_xmlschema" | "cursor_to_xml" | "ts_stat"
+            | "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" | "pg_indexes_size" | "pg_database_size"
+    )
+}
+
 /// Must not run once per node: every node would give another value, and the values mean something.
 pub fn differs_by_node(name: &str) -> bool {
     matches!(name, "nextval" | "currval" | "lastval" | "setval" | "txid_current" | "pg_current_xact_id" | "pg_backend_pid")

@@ -27,8 +27,8 @@ pub enum KeySource {
     Cell(Expr),
     /// The transaction's time.
     Now,
-    /// A generated id.
-    NextId,
+    /// A generated id: which of the row's.
+    NextId(usize),
 }
 
 /// A row of VALUES; spans in original coordinates.
@@ -52,6 +52,8 @@ pub struct Rows {
     pub list_at: u32,
     pub list_prefix: String,
     pub list_suffix: &'static str,
+    /// A key column is a varchar, whose length isn't known.
+    pub cut_blanks: bool,
 }
 
 /// Reads the rows of an INSERT into a sharded or broadcast table, or one with generated columns.
@@ -64,13 +66,17 @@ pub fn rows(
     view: &SessionView,
 ) -> Result<Rows, Fault> {
     let info = table.info.as_deref();
-    let columns = column_names(insert, info).ok_or_else(|| {
+    let mut columns = column_names(insert, info).ok_or_else(|| {
         Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} must name its columns", table.name))
             .hint("Write INSERT INTO t (column, …) VALUES …, since the table's definition isn't known here.")
     })?;
     let (spans, list_end) = row_spans(sql, tokens, values.len()).ok_or_else(|| {
         Fault::new(Code::UNSUPPORTED_STATEMENT, "the rows of this INSERT could not be located")
     })?;
+    if insert.columns.is_empty() {
+        // The columns that the rows give no value for are left out like any others.
+        columns.truncate(values.iter().map(Vec::len).max().unwrap_or(0));
+    }
     let broadcast = matches!(table.home, Home::Everywhere(_));
     let fill_of = |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast) };
     let mut added = Vec::new();
@@ -110,6 +116,8 @@ pub fn rows(
         out.push(row);
     }
     let written = !insert.columns.is_empty();
+    let varchar = |k: &Box<str>| info.and_then(|i| i.column(k)).is_none_or(|c| c.type_name.starts_with("character varying"));
+    let cut_blanks = keys.iter().any(varchar);
     let missing = !added.is_empty() && !written;
     Ok(Rows {
         rows: out,
@@ -118,6 +126,7 @@ pub fn rows(
         list_at: list_end,
         list_prefix: if missing { format!(" ({}", columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")) } else { String::new() },
         list_suffix: if missing { ")" } else { "" },
+        cut_blanks,
     })
 }
 
@@ -212,17 +221,19 @@ fn key_source(
     table: &TableRef,
     _view: &SessionView,
 ) -> Result<KeySource, Fault> {
-    let of_fill = |fill: Fill| match fill {
-        Fill::NextId => KeySource::NextId,
+    let is_id = |fill: &Fill| *fill == Fill::NextId;
+    // A row's ids go to its replaced cells first, then to the columns that are added.
+    let of_fill = |fill: Fill, before: usize| match fill {
+        Fill::NextId => KeySource::NextId(before),
         Fill::Now(_) => KeySource::Now,
     };
     if let Some(i) = columns.iter().position(|c| &**c == key)
         && let Some(cell) = cells.get(i)
     {
         if let Some(spans) = spans
-            && let Some((_, fill)) = row.replaced.iter().find(|(s, _)| *s == spans[i])
+            && let Some(at) = row.replaced.iter().position(|(s, _)| *s == spans[i])
         {
-            return Ok(of_fill(*fill));
+            return Ok(of_fill(row.replaced[at].1, row.replaced[..at].iter().filter(|r| is_id(&r.1)).count()));
         }
         if is_constant(cell) {
             return Ok(KeySource::Cell(cell.clone()));
@@ -230,8 +241,9 @@ fn key_source(
         return Err(Fault::new(Code::KEY_MISSING, format!("the value of the sharding key {}.{key} isn't a constant", table.name))
             .hint("Write a literal or a parameter."));
     }
-    if let Some((_, fill)) = added.iter().find(|(c, _)| &**c == key) {
-        return Ok(of_fill(*fill));
+    if let Some(at) = added.iter().position(|(c, _)| &**c == key) {
+        let replaced = row.replaced.iter().filter(|r| is_id(&r.1)).count();
+        return Ok(of_fill(added[at].1, replaced + added[..at].iter().filter(|a| is_id(&a.1)).count()));
     }
     Err(Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} gives no value for its sharding key {key}", table.name))
         .hint(format!("Name the column {key} in the INSERT.")))

@@ -20,6 +20,7 @@ mod hints;
 mod insert;
 mod lex;
 mod lower;
+mod params;
 mod planner;
 mod prune;
 mod query;

@@ -1,12 +1,12 @@
 //! The planner with its cache of compiled shapes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use quick_cache::sync::Cache;
 
 use crate::model::{Code, Fault, NodeId};
-use crate::topology::Layout;
+use crate::topology::{Database, Layout};
 
 use super::bind::Binder;
 use super::command::Command;
@@ -30,6 +30,9 @@ const MAX_CACHED_BYTES: usize = 16 * 1024;
 /// One compiled statement with the pinned literals it holds for.
 #[derive(Clone, Debug)]
 struct Variant {
+    /// The rules and catalog it was compiled for. While it is held, their address can't become another's,
+    /// so that the fingerprint, which has the address in it, means what it meant.
+    database: Weak<Database>,
     pinned: Vec<(usize, Box<str>)>,
     command: Command,
 }
@@ -84,7 +87,7 @@ impl Planner {
         let cacheable = !shape.unreadable && sql.len() <= MAX_CACHED_BYTES;
         if cacheable && let Some(variants) = self.cache.get(&KeyRef(view.fingerprint, &shape.text)) {
             let hit = variants.iter().find(|v| {
-                v.pinned.iter().all(|(slot, value)| shape.slots.get(*slot).is_some_and(|s| literal(sql, s) == &**value))
+                std::ptr::eq(v.database.as_ptr(), Arc::as_ptr(&view.database)) && v.pinned.iter().all(|(slot, value)| shape.slots.get(*slot).is_some_and(|s| literal(sql, s) == &**value))
             });
             if let Some(hit) = hit {
                 return Ok(Statement { command: hit.command.clone(), text: sql.into(), slots: shape.slots });
@@ -92,9 +95,11 @@ impl Planner {
         }
         let tokens = lex::tokens(sql, view.standard_conforming_strings);
         let command = compile(sql, &shape, &tokens, view)?;
+        // DDL is rare, and what it makes of time shards depends on the time.
+        let cacheable = cacheable && !matches!(&command, Command::Query(c) if c.is_utility);
         if let (true, Command::Query(compiled)) = (cacheable, &command) {
             let pinned = compiled.pinned.iter().filter_map(|i| Some((*i, literal(sql, shape.slots.get(*i)?).into()))).collect();
-            self.keep(view.fingerprint, &shape.text, Variant { pinned, command: command.clone() });
+            self.keep(view.fingerprint, &shape.text, Variant { database: Arc::downgrade(&view.database), pinned, command: command.clone() });
         }
         Ok(Statement { command, text: sql.into(), slots: shape.slots })
     }
@@ -119,7 +124,8 @@ fn compile(sql: &str, shape: &super::shape::Shape, tokens: &[lex::Token], view: 
     let compiler =
         Compiler { sql, shape, tokens, view, hints: hints::read(sql, view.standard_conforming_strings)? };
     compiler.refuse_misplaced()?;
-    if let Some(compiled) = compiler.utility(view.now_us)? {
+    if let Some(mut compiled) = compiler.utility(view.now_us)? {
+        compiled.is_utility = true;
         return Ok(Command::Query(compiled.shared()));
     }
     Ok(Command::Query(compiler.query(sql)?.shared()))

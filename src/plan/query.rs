@@ -101,8 +101,10 @@ pub struct Select {
     /// ROLLUP, CUBE, GROUPING SETS, GROUP BY ALL/DISTINCT.
     pub odd_group: bool,
     pub having: Option<Expr>,
-    /// SELECT INTO, or a clause of another dialect.
-    pub odd: bool,
+    /// SELECT INTO.
+    pub into: bool,
+    /// A WINDOW clause, whose windows aren't looked into.
+    pub windows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +116,8 @@ pub enum Distinct {
 
 #[derive(Clone, Debug)]
 pub enum Item {
-    Expr { expr: Expr, alias: Option<Box<str>> },
+    /// `name`: what the server names the column, alias or not; None: not known for sure.
+    Expr { expr: Expr, alias: Option<Box<str>>, name: Option<Box<str>> },
     Wildcard,
     QualifiedWildcard(Name),
 }
@@ -122,7 +125,7 @@ pub enum Item {
 #[derive(Clone, Debug)]
 pub enum Source {
     Table(Table),
-    Derived { query: Box<Query>, alias: Option<Box<str>>, columns: Vec<Box<str>> },
+    Derived { query: Box<Query>, alias: Option<Box<str>>, columns: Vec<Box<str>>, lateral: bool },
     /// A table function, VALUES list, UNNEST …: the same rows wherever it runs, if its arguments are.
     Function {
         args: Vec<Expr>,

@@ -90,6 +90,9 @@ pub struct Facts {
     pub conds: HashMap<Column, Vec<Cond>>,
     /// from → to.
     pub edges: HashMap<Column, Vec<Column>>,
+    /// Entities that an outer join may fill with NULLs: their columns, even key columns, hold NULL in
+    /// rows of any node.
+    pub nullable: Vec<std::ops::Range<EntityId>>,
 }
 
 /// Does an entity have a column?
@@ -112,6 +115,10 @@ impl Facts {
     pub fn add_entity(&mut self, label: Option<Box<str>>, shape: Shape) -> EntityId {
         self.entities.push(Entity { label, shape });
         self.entities.len() - 1
+    }
+
+    pub fn is_nullable(&self, entity: EntityId) -> bool {
+        self.nullable.iter().any(|r| r.contains(&entity))
     }
 
     fn has(&self, entity: EntityId, column: &str) -> Has {

@@ -30,6 +30,9 @@ pub struct Constants<'a> {
     pub slots: &'a [(SlotKind, &'a str)],
     pub params: &'a Params<'a>,
     pub time_zone: Option<&'a TimeZone>,
+    /// Parameters whose type, where the client declares none, is for the server to find: they stand
+    /// in places that may want different ones.
+    pub untyped: &'a [u16],
 }
 
 /// Microseconds from 1970-01-01 to 2000-01-01.
@@ -68,6 +71,16 @@ impl Constants<'_> {
             Expr::Param(n) => {
                 let i = usize::from(*n) - 1;
                 let bytes = (*self.params.values.get(i)?)?;
+                match self.params.types.get(i).copied().unwrap_or(0) {
+                    0 if self.untyped.contains(n) => return None,
+                    0 | 705 => {}
+                    oid => {
+                        let element = array_element(oid)?;
+                        if element != ty && !(element.is_integer() && ty.is_integer()) {
+                            return None;
+                        }
+                    }
+                }
                 if self.params.binary.get(i).copied().unwrap_or(false) {
                     return binary_array(bytes, ty);
                 }
@@ -110,6 +123,14 @@ impl Constants<'_> {
             Expr::Param(n) => self.param(usize::from(*n) - 1, ty),
             Expr::Null => Key::Null,
             Expr::Bool(b) if ty == KeyType::Bool => Key::Known(Value::Bool(*b)),
+            Expr::Negate(inner) if self.is_integer(inner) && ty.is_integer() => {
+                // The least bigint is the negation of a number that is out of range itself.
+                let text = match inner.as_ref() {
+                    Expr::Slot(i) => self.slots.get(*i).map_or("", |s| s.1),
+                    _ => "",
+                };
+                format!("-{text}").parse().map_or(Key::Nothing, |i| Key::Known(Value::Int(i)))
+            }
             Expr::Negate(inner) => match self.key(inner, ty) {
                 Key::Known(Value::Int(i)) => i.checked_neg().map_or(Key::Unknown, |i| Key::Known(Value::Int(i))),
                 // -9223372036854775808 is written as the negation of a number out of range.
@@ -121,12 +142,17 @@ impl Constants<'_> {
         }
     }
 
+    fn is_integer(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Slot(i) if matches!(self.slots.get(*i), Some((SlotKind::Integer, _))))
+    }
+
     /// `'…'::type` and `$1::type`: only casts to the column's own type are read; a cast to another
     /// type changes what is compared.
     fn cast(&self, expr: &Expr, cast: &str, ty: KeyType) -> Key {
         let Some(to) = KeyType::from_sql(cast) else { return Key::Unknown };
         // A length or precision changes the value: varchar(3), timestamp(0).
-        if cast.contains('(') {
+        // `char` alone is char(1).
+        if cast.contains('(') || matches!(cast, "char" | "character") {
             return Key::Unknown;
         }
         let compatible = to == ty
@@ -154,6 +180,9 @@ impl Constants<'_> {
         let Some(value) = self.params.values.get(i) else { return Key::Unknown };
         let Some(bytes) = value else { return Key::Null };
         let declared = self.params.types.get(i).copied().unwrap_or(0);
+        if matches!(declared, 0 | 705) && self.untyped.iter().any(|n| usize::from(*n) == i + 1) {
+            return Key::Unknown;
+        }
         if self.params.binary.get(i).copied().unwrap_or(false) {
             return binary(bytes, declared, ty);
         }
@@ -187,6 +216,23 @@ fn type_of(oid: u32) -> Option<KeyType> {
         1082 => KeyType::Date,
         1114 => KeyType::Timestamp,
         1184 => KeyType::Timestamptz,
+        _ => return None,
+    })
+}
+
+fn array_element(oid: u32) -> Option<KeyType> {
+    Some(match oid {
+        1000 => KeyType::Bool,
+        1001 => KeyType::Bytea,
+        1005 => KeyType::Int2,
+        1007 => KeyType::Int4,
+        1016 => KeyType::Int8,
+        1009 | 1015 => KeyType::Text,
+        1014 => KeyType::Bpchar,
+        1115 => KeyType::Timestamp,
+        1182 => KeyType::Date,
+        1185 => KeyType::Timestamptz,
+        2951 => KeyType::Uuid,
         _ => return None,
     })
 }

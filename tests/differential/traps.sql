@@ -183,7 +183,9 @@ SELECT count(DISTINCT i.user_id) FROM orders o LEFT JOIN items i ON i.user_id = 
 
 SELECT s.user_id, count(*) FROM orders o LEFT JOIN (SELECT user_id, order_id FROM items) s ON s.user_id = o.user_id GROUP BY s.user_id
 
-SELECT ratio, count(*) FROM orders GROUP BY ratio
+SELECT ratio, count(*) FROM orders WHERE ratio <> 0 GROUP BY ratio
+
+SELECT count(*) FROM orders GROUP BY ratio
 
 SELECT day, count(*), sum(total) FROM orders GROUP BY day ORDER BY day
 
@@ -800,6 +802,8 @@ SELECT l.id, l2.line FROM legacy l JOIN legacy2 l2 ON l.id = l2.line
 
 SELECT l.id, l2.line FROM legacy l LEFT JOIN legacy2 l2 USING (id) ORDER BY id, line
 
+# (by the extended protocol a driver asks the shell for the row type, which has another OID there)
+--! once
 SELECT legacy FROM legacy WHERE id = 1
 
 SELECT k, count(*), sum(id), avg(id) FROM legacy GROUP BY k ORDER BY k

@@ -168,7 +168,7 @@ INSERT INTO chars (c, n) VALUES ('q', 1), ('q   ', 2)
 
 SELECT n FROM chars WHERE c = 'q'
 
-INSERT INTO visits (id, at, url) VALUES (20, '2026-02-28 23:00+08', 'x'), (21, '2026-03-01 00:00+08', 'y'), (22, '2027-06-01Z', 'later') RETURNING id
+INSERT INTO visits (id, at, url) VALUES (20, '2026-02-28 23:00+08', 'x'), (21, '2026-03-01 00:00+08', 'y'), (22, '2027-06-01 00:00Z', 'later') RETURNING id
 
 INSERT INTO visits (id, at) VALUES (23, '2020-01-01')
 

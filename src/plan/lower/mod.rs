@@ -5,6 +5,7 @@
 //! statement counts as unreadable.
 
 mod expr;
+mod labels;
 mod query;
 mod schema;
 
@@ -72,7 +73,16 @@ pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered
     if tokens.iter().any(|t| t.kind == Kind::SpecialString && t.text(sql).starts_with('\'')) {
         return Err(Unreadable("a string constant is continued over lines".into()));
     }
+    if only_of(sql, &tokens) {
+        return Err(Unreadable("ONLY means something else on a table that is partitioned".into()));
+    }
+    let original = sql;
+    let blanked = without_comments(sql, standard_strings);
+    let sql = blanked.as_str();
     let locks_at = locking_tail(sql, &tokens);
+    if locks_at.is_some_and(|at| limited_behind(sql, &tokens, at)) {
+        return Err(Unreadable("LIMIT stands behind the locking clause".into()));
+    }
     let text = locks_at.map_or(sql, |at| &sql[..at as usize]);
     let mut statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(RECURSION_LIMIT)
@@ -94,7 +104,36 @@ pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered
     if seen.0 != known {
         return Err(Unreadable(format!("it names {} tables, of which {known} are understood", seen.0)));
     }
-    Ok(Lowered { root, clauses: clauses::read(sql, &tokens) })
+    Ok(Lowered { root, clauses: clauses::read(original, &tokens) })
+}
+
+/// The text with blanks for comments, byte for byte: where a comment ends is for our lexer to say,
+/// not for the parser's.
+fn without_comments(sql: &str, standard_strings: bool) -> String {
+    let mut out = String::with_capacity(sql.len());
+    for token in lex::Lexer::new(sql, standard_strings) {
+        let text = token.text(sql);
+        match token.kind {
+            Kind::Comment => out.extend(text.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' })),
+            _ => out.push_str(text),
+        }
+    }
+    out
+}
+
+/// `FROM ONLY t`, which the parser takes for a table named `only`.
+fn only_of(sql: &str, tokens: &[Token]) -> bool {
+    tokens.windows(3).any(|t| {
+        let before = ["from", "join", "update", "using", "into"].iter().any(|w| t[0].is_word(sql, w)) || t[0].is_punct(sql, ',');
+        let behind = matches!(t[2].kind, Kind::Word | Kind::QuotedIdent) || t[2].is_punct(sql, '(');
+        before && t[1].is_word(sql, "only") && behind
+    })
+}
+
+/// LIMIT, OFFSET or FETCH behind a position: PostgreSQL takes them behind FOR UPDATE too.
+fn limited_behind(sql: &str, tokens: &[Token], at: u32) -> bool {
+    let limiting = |t: &Token| ["limit", "offset", "fetch", "order"].iter().any(|w| t.is_word(sql, w));
+    tokens.iter().any(|t| t.start > at && limiting(t))
 }
 
 /// Where `FOR [NO KEY] UPDATE …` begins: the parser doesn't read all of its forms.

@@ -145,7 +145,8 @@ impl Lower<'_> {
             group,
             odd_group,
             having: s.having.as_ref().map(|e| self.expr(e)).transpose()?,
-            odd: s.into.is_some() || !s.named_window.is_empty(),
+            into: s.into.is_some(),
+            windows: !s.named_window.is_empty(),
         })
     }
 
@@ -154,9 +155,9 @@ impl Lower<'_> {
             .iter()
             .map(|item| {
                 Ok(match item {
-                    SelectItem::UnnamedExpr(e) => Item::Expr { expr: self.expr(e)?, alias: None },
+                    SelectItem::UnnamedExpr(e) => Item::Expr { expr: self.expr(e)?, alias: None, name: super::labels::label(e) },
                     SelectItem::ExprWithAlias { expr, alias } => {
-                        Item::Expr { expr: self.expr(expr)?, alias: Some(fold(alias)) }
+                        Item::Expr { expr: self.expr(expr)?, alias: Some(fold(alias)), name: Some(fold(alias)) }
                     }
                     SelectItem::Wildcard(_) => Item::Wildcard,
                     SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(n), _) => {
@@ -233,7 +234,8 @@ impl Lower<'_> {
                     odd: sample.is_some(),
                 })
             }
-            TableFactor::Derived { subquery, alias, sample: None, .. } => Source::Derived {
+            TableFactor::Derived { subquery, alias, sample: None, lateral } => Source::Derived {
+                lateral: *lateral,
                 query: Box::new(self.query(subquery)?),
                 alias: alias.as_ref().map(|a| fold(&a.name)),
                 columns: alias.iter().flat_map(|a| a.columns.iter().map(|c| fold(&c.name))).collect(),
