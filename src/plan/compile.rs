@@ -14,6 +14,7 @@ use super::prune::Pruning;
 use super::query::{Assignment, Insert, InsertSource, Lowered, Name, Root, Span, Write};
 use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
+use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
 use super::types::{ReadHint, Role, SessionView};
 
@@ -33,6 +34,8 @@ pub struct Compiled {
     pub(super) is_utility: bool,
     /// Slots whose values planning has read.
     pub(super) pinned: Vec<usize>,
+    /// Calls of `set_config()` that the session takes over.
+    pub(super) sets: Vec<SetCall>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -145,6 +148,7 @@ impl<'a> Compiler<'a> {
             outside_txn: false,
             is_utility: false,
             pinned: Vec::new(),
+            sets: Vec::new(),
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
         }
@@ -165,6 +169,11 @@ impl<'a> Compiler<'a> {
         };
         self.check_once(&analysis)?;
         let is_query = matches!(lowered.root, Root::Query(_));
+        let sets = set_config::plain_calls(&lowered.root);
+        let called = analysis.calls.iter().filter(|c| c.name.last() == "set_config").count();
+        if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
+            compiled.sets = sets;
+        }
         self.effects(&analysis, is_query, &mut compiled)?;
         self.pin(&mut compiled);
         Ok(compiled)
@@ -230,6 +239,7 @@ impl<'a> Compiler<'a> {
             let name = call.name.last();
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
+                Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::MayWrite => may_write = true,
                 Effect::Session if several => {
                     return Err(Fault::new(

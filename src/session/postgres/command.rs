@@ -15,7 +15,7 @@ use crate::session::registry::server_name;
 use crate::wire::postgres::backend;
 
 const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
-const ROUTE_COLUMNS: &[&str] = &["step", "node", "server role", "shards", "sql", "note"];
+const ROUTE_COLUMNS: &[&str] = &["step", "node", "role", "shards", "sql", "note"];
 
 /// The columns of a command that returns rows of Margay's own.
 pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
@@ -191,6 +191,12 @@ impl Session {
             self.hints = Hints::default();
             self.forget_view();
         }
+        self.set_on_servers(command).await?;
+        self.tag(tag);
+        Ok(())
+    }
+
+    pub async fn set_on_servers(&mut self, command: &SetCommand) -> Result<(), Failure> {
         let startup = Arc::clone(&self.startup);
         let warning = self.hold.set(command, &startup, client!(self)).await?;
         self.warn(warning);
@@ -199,7 +205,6 @@ impl Session {
                 .client
                 .set_application(self.statuses.text("application_name").unwrap_or_default());
         }
-        self.tag(tag);
         Ok(())
     }
 

@@ -1,126 +1,26 @@
 //! The extended protocol: messages are collected up to Sync or Flush, told apart into groups
-//! by the server they go to, and run in order. Statements and portals live here, in the session; servers
-//! get them when they need them.
+//! by the server they go to, and run in order.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 
 use super::group::{Group, Item};
-use super::reply::{CLOSE_COMPLETE, PARSE_COMPLETE, put_columns, put_description};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::simple::utf8;
+use super::statements::Prepared;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Described, Failure, Txn};
-use crate::plan::{Command, Plan, Statement, Text};
-use crate::wire::postgres::backend;
+use crate::pipeline::{self, Failure, Txn};
+use crate::plan::Command;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
 
 /// A batch that grows beyond this before its Sync is run as far as it has come.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-
-/// A statement that the client has prepared.
-pub(super) struct Prepared {
-    name: Box<[u8]>,
-    pub statement: Statement,
-    /// As Parse gave them; 0: not said.
-    pub types: Box<[u32]>,
-    /// What a server said of it.
-    pub described: OnceLock<Described>,
-}
-
-impl Prepared {
-    pub fn is_unnamed(&self) -> bool {
-        self.name.is_empty()
-    }
-
-    /// The types that a Parse of `text` is sent with: a text of Margay's own may not name all
-    /// parameters, so that a server could not find out their types.
-    pub fn types_to_send(&self, text: &[u8]) -> &[u32] {
-        match self.described.get() {
-            Some(described) if text != self.statement.text.as_bytes() => &described.types,
-            Some(_) | None => &self.types,
-        }
-    }
-
-    /// The best that is known of the parameters' types.
-    pub fn known_types(&self) -> &[u32] {
-        self.described.get().map_or(&self.types, |d| &d.types)
-    }
-}
-
-/// A bound statement.
-#[derive(Clone)]
-pub(super) struct Portal {
-    pub statement: Arc<Prepared>,
-    pub bind: Frame,
-    /// None: a command of Margay's own.
-    pub plan: Option<Arc<Plan>>,
-    /// It stands on the server of its part, in the open transaction.
-    pub on_server: bool,
-    /// Describe came before Execute in the same batch.
-    pub describe: bool,
-    /// An Execute with a row limit ended before all rows of several nodes were told.
-    pub is_cut_off: bool,
-}
-
-#[derive(Default)]
-pub(super) struct Extended {
-    statements: HashMap<Box<[u8]>, Arc<Prepared>>,
-    pub portals: HashMap<Box<[u8]>, Portal>,
-    /// The batch so far.
-    batch: Vec<Frame>,
-    bytes: usize,
-    /// After an error: until Sync.
-    pub skipping: bool,
-}
-
-impl Extended {
-    pub fn is_idle(&self) -> bool {
-        self.batch.is_empty() && !self.skipping
-    }
-
-    /// Portals end with their transaction.
-    pub fn end_portals(&mut self) {
-        self.portals.clear();
-    }
-
-    pub fn forget_statements(&mut self) {
-        self.statements.clear();
-        self.portals.clear();
-    }
-
-    pub fn forget_statement(&mut self, name: &[u8]) -> bool {
-        self.statements.remove(name).is_some()
-    }
-
-    pub fn statement(&self, name: &[u8]) -> Result<Arc<Prepared>, Fault> {
-        self.statements.get(name).cloned().ok_or_else(|| {
-            let message = if name.is_empty() {
-                "unnamed prepared statement does not exist".to_owned()
-            } else {
-                format!(
-                    "prepared statement \"{}\" does not exist",
-                    String::from_utf8_lossy(name)
-                )
-            };
-            Fault::new(Code::NO_STATEMENT, message)
-        })
-    }
-
-    pub fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
-        self.portals.get_mut(name).ok_or_else(|| {
-            Fault::new(
-                Code::NO_PORTAL,
-                format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
-            )
-        })
-    }
-}
+const PARSE_COMPLETE: Bytes = Bytes::from_static(b"1\0\0\0\x04");
+const CLOSE_COMPLETE: Bytes = Bytes::from_static(b"3\0\0\0\x04");
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,7 +140,7 @@ impl Session {
                 target: Target::Statement,
                 name,
             } => {
-                let statement = self.extended.statement(name)?;
+                let statement = self.current_statement(name)?;
                 self.describe_statement(statement, group, more).await
             }
             Message::Describe {
@@ -301,6 +201,7 @@ impl Session {
             statement,
             types,
             described: OnceLock::new(),
+            read_under: view.fingerprint,
         });
         self.extended
             .statements
@@ -308,52 +209,32 @@ impl Session {
         Ok(prepared)
     }
 
+    /// The statement of a name, read anew if the rules, the catalog or what the session has SET since then
+    /// may give its text another meaning.
+    pub fn current_statement(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Failure> {
+        let statement = self.extended.statement(name)?;
+        let view = self.view();
+        if statement.read_under == view.fingerprint {
+            return Ok(statement);
+        }
+        let renewed = Arc::new(Prepared {
+            name: name.into(),
+            statement: self.shared.planner.read(&statement.statement.text, &view)?,
+            types: statement.types.clone(),
+            described: OnceLock::new(),
+            read_under: view.fingerprint,
+        });
+        self.extended.statements.insert(name.into(), Arc::clone(&renewed));
+        Ok(renewed)
+    }
+
     fn describe_node(&mut self, statement: &Prepared) -> Result<crate::model::NodeId, Failure> {
         let view = self.view();
         Ok(statement.statement.describe(&view)?.node)
     }
 
-    async fn describe_statement(
-        &mut self,
-        statement: Arc<Prepared>,
-        group: &mut Group,
-        more: bool,
-    ) -> Result<(), Failure> {
-        if !matches!(statement.statement.command, Command::Query(_)) {
-            let mut out = BytesMut::new();
-            backend::parameter_description(&mut out, &[]);
-            put_columns(&mut out, &statement.statement.command);
-            group.items.push(Item::Local(out.freeze()));
-            return Ok(());
-        }
-        let view = self.view();
-        let describe = statement.statement.describe(&view)?;
-        match describe.text {
-            Text::Original => {
-                if group.task.is_none() && group.fallback.is_none() {
-                    group.fallback = Some(describe.node);
-                }
-                group.items.push(Item::DescribeStatement { statement });
-            }
-            Text::Spliced(text) => {
-                group.answer_parse_locally(&statement);
-                self.run_group(group, more).await?;
-                let types = statement.types.clone();
-                let hold = &mut self.hold;
-                let described =
-                    pipeline::describe(hold, describe.node, text.as_bytes(), &types, client!(self)).await?;
-                let mut out = BytesMut::new();
-                backend::parameter_description(&mut out, &described.types);
-                put_description(&mut out, described.rows.as_deref());
-                group.items.push(Item::Local(out.freeze()));
-                let _ = statement.described.set(described);
-            }
-        }
-        Ok(())
-    }
-
     /// The group can take a statement for `task`, or is run first.
-    pub(super) async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
+    pub async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
         if !group.join(task) {
             // This message at least follows.
             self.run_group(group, true).await?;
@@ -364,7 +245,7 @@ impl Session {
 
     /// Sends the group and relays its answers. `more`: statements follow that belong to the same
     /// transaction.
-    pub(super) async fn run_group(&mut self, group: &mut Group, more: bool) -> Result<(), Failure> {
+    pub async fn run_group(&mut self, group: &mut Group, more: bool) -> Result<(), Failure> {
         let group = std::mem::take(group);
         let Some(task) = group.target() else {
             for item in &group.items {
@@ -427,6 +308,7 @@ impl Session {
                     statement: statement.statement.clone(),
                     types: types.into(),
                     described: OnceLock::new(),
+                    read_under: statement.read_under,
                 });
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::extended::Prepared;
+use super::statements::Prepared;
 use crate::backend::{Lease, Settings, StatementName};
 use crate::model::NodeId;
 use crate::pipeline::{Exchange, Expect, Seat, Task, statement_key};

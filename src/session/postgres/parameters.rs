@@ -42,7 +42,7 @@ fn text(bytes: &[u8]) -> Result<&str, Fault> {
 }
 
 /// A raw value as the right-hand side of SET.
-fn literal(name: &str, value: &str) -> String {
+pub(super) fn literal(name: &str, value: &str) -> String {
     if NAME_LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
         let names: Vec<String> = name_list(value).iter().map(|name| string(name)).collect();
         if !names.is_empty() {

@@ -1,39 +1,82 @@
-//! Portals: Bind decides the route; Describe and Execute follow it.
+//! Bind, Describe and Execute: what a portal is bound to, where it goes, and how it is answered.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::command::columns;
-use super::extended::{Portal, Prepared};
 use super::grid;
 use super::group::{Group, Item};
-use super::reply::{BIND_COMPLETE, NO_DATA, put_description, result_formats, with_formats};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
+use super::statements::{Portal, Prepared, rebound, result_formats};
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
-use crate::plan::{Command, Params, Plan, Text};
+use crate::plan::{Command, Params, Text};
+use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Bind, Message};
 
+const BIND_COMPLETE: Bytes = Bytes::from_static(b"2\0\0\0\x04");
+const NO_DATA: Bytes = Bytes::from_static(b"n\0\0\0\x04");
+
 impl Session {
-    pub(super) async fn bind_portal(
+    pub async fn describe_statement(
+        &mut self,
+        statement: Arc<Prepared>,
+        group: &mut Group,
+        more: bool,
+    ) -> Result<(), Failure> {
+        if !matches!(statement.statement.command, Command::Query(_)) {
+            let mut out = BytesMut::new();
+            backend::parameter_description(&mut out, &[]);
+            put_columns(&mut out, &statement.statement.command);
+            group.items.push(Item::Local(out.freeze()));
+            return Ok(());
+        }
+        let view = self.view();
+        let describe = statement.statement.describe(&view)?;
+        match describe.text {
+            Text::Original => {
+                if group.task.is_none() && group.fallback.is_none() {
+                    group.fallback = Some(describe.node);
+                }
+                group.items.push(Item::DescribeStatement { statement });
+            }
+            Text::Spliced(text) => {
+                group.answer_parse_locally(&statement);
+                self.run_group(group, more).await?;
+                let types = statement.types.clone();
+                let hold = &mut self.hold;
+                let described =
+                    pipeline::describe(hold, describe.node, text.as_bytes(), &types, client!(self)).await?;
+                let mut out = BytesMut::new();
+                backend::parameter_description(&mut out, &described.types);
+                put_description(&mut out, described.rows.as_deref());
+                group.items.push(Item::Local(out.freeze()));
+                let _ = statement.described.set(described);
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn bind_portal(
         &mut self,
         bind: &Bind<'_>,
         frame: &Frame,
         group: &mut Group,
     ) -> Result<(), Failure> {
-        let statement = self.extended.statement(bind.statement)?;
-        let mut portal = Portal {
-            statement: Arc::clone(&statement),
-            bind: frame.clone(),
-            plan: None,
-            on_server: false,
-            describe: false,
-            is_cut_off: false,
-        };
+        let statement = self.current_statement(bind.statement)?;
+        let mut portal =
+            Portal {
+                statement: Arc::clone(&statement),
+                bind: frame.clone(),
+                plan: None,
+                on_server: false,
+                describe: false,
+                is_cut_off: false,
+            };
         if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
             let message = format!(
                 "portal \"{}\" already exists",
@@ -90,7 +133,7 @@ impl Session {
     }
 
     /// Parameter types, from any server that the statement can be asked at.
-    pub(super) async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
+    async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
         if statement.described.get().is_some() {
             return Ok(());
         }
@@ -107,7 +150,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn describe_portal(
+    pub async fn describe_portal(
         &mut self,
         name: &[u8],
         frame: &Frame,
@@ -158,7 +201,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn execute(
+    pub async fn execute(
         &mut self,
         name: &[u8],
         max_rows: u32,
@@ -192,6 +235,10 @@ impl Session {
                 return self.run_group(group, more).await;
             }
             group.sql = Some(sql);
+            if !plan.sets.is_empty() {
+                self.run_group(group, true).await?;
+                return self.take_over_sets(&plan).await;
+            }
             return Ok(());
         }
         if portal.is_cut_off {
@@ -199,9 +246,7 @@ impl Session {
                 Code::SESSION_STATE,
                 "rows of several nodes can't be fetched on behind the row limit of the first Execute",
             );
-            return Err(fault
-                .hint("Fetch all rows at once (fetch size 0), or write LIMIT and OFFSET.")
-                .into());
+            return Err(fault.hint("Fetch all rows at once (fetch size 0), or write LIMIT and OFFSET.").into());
         }
         let portal = portal.clone();
         self.run_group(group, true).await?;
@@ -217,17 +262,8 @@ impl Session {
         let begun = Instant::now();
         let statement = &portal.statement;
         let spliced = plan.parts.iter().any(|part| part.needs_param_types);
-        let types = if spliced {
-            statement.known_types()
-        } else {
-            &statement.types
-        };
-        let request = Request::Extended {
-            types,
-            bind: &bind,
-            describe: portal.describe,
-            max_rows,
-        };
+        let types = if spliced { statement.known_types() } else { &statement.types };
+        let request = Request::Extended { types, bind: &bind, describe: portal.describe, max_rows };
         let text = Arc::clone(&statement.statement.text);
         let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
@@ -238,20 +274,48 @@ impl Session {
         self.record(&text, pipeline::tier(&plan), begun, &result);
         result.map(drop)
     }
+
 }
 
-/// The Bind of a portal that its server has forgotten; the client has had its answer.
-fn rebound(portal: &Portal, plan: &Plan) -> Item {
-    let text = plan.parts.first().and_then(|part| match &part.text {
-        Text::Original => None,
-        Text::Spliced(text) => Some(Arc::clone(text)),
-    });
-    Item::Bind {
-        statement: Arc::clone(&portal.statement),
-        frame: portal.bind.clone(),
-        text,
-        pass: false,
+fn put_columns(out: &mut BytesMut, command: &Command) {
+    match columns(command) {
+        Some(names) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            grid::describe_into(out, &names, &[]);
+        }
+        None => out.extend_from_slice(&NO_DATA),
     }
+}
+
+fn put_description(out: &mut BytesMut, body: Option<&[u8]>) {
+    match body {
+        Some(body) => {
+            out.extend_from_slice(b"T");
+            out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+            out.extend_from_slice(body);
+        }
+        None => out.extend_from_slice(&NO_DATA),
+    }
+}
+
+/// A RowDescription's body with other format codes: none, one for all, or one each.
+fn with_formats(body: &[u8], formats: &[i16]) -> Result<Vec<u8>, Fault> {
+    let description = backend::RowDescription::decode(body).map_err(|e| e.from_server())?;
+    let format = |i: usize| match formats {
+        [all] => *all,
+        each => each.get(i).copied().unwrap_or(0),
+    };
+    let fields: Vec<_> = description
+        .fields()
+        .enumerate()
+        .map(|(i, f)| backend::Field {
+            format: format(i),
+            ..f
+        })
+        .collect();
+    let mut out = BytesMut::new();
+    backend::row_description(&mut out, &fields);
+    Ok(out[5..].to_vec())
 }
 
 /// COPY … FROM STDIN, told by its first word and its end: a mistake only costs a round trip.

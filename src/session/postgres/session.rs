@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::extended::Extended;
+use super::statements::Extended;
 use super::fatal;
 use super::inlet::Inlet;
 use super::view::{Hints, view};

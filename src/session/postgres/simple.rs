@@ -95,7 +95,8 @@ impl Session {
             };
             let fits = pipeline::task(&plan).is_some()
                 && plan.parts.first().is_some_and(|p| p.text == Text::Original)
-                && !plan.outside_txn;
+                && !plan.outside_txn
+                && plan.sets.is_empty();
             if !fits {
                 return Ok(None);
             }
@@ -140,10 +141,13 @@ impl Session {
             }
         };
         let text = Arc::clone(&statement.text);
+        let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map(drop)
+        result?;
+        self.take_over_sets(&plan).await?;
+        if own { self.end_implicit().await } else { Ok(()) }
     }
 
     /// Tables of periods that rows are about to be written to and that may not be there yet.
