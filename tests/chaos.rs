@@ -47,11 +47,19 @@ async fn enter(url: &str) -> Option<Client> {
 /// One transfer in a transaction of its own; both accounts in the order of their numbers, so that
 /// two transfers don't wait for each other.
 async fn transfer(client: &Client, id: i64, from: i64, to: i64, amount: i64) -> Told {
-    let (first, second) = if from < to { ((from, -amount), (to, amount)) } else { ((to, amount), (from, -amount)) };
+    let (first, second) = if from < to {
+        ((from, -amount), (to, amount))
+    } else {
+        ((to, amount), (from, -amount))
+    };
     let mut before_commit = vec!["BEGIN".to_owned()];
     for (account, amount) in [first, second] {
-        before_commit.push(format!("UPDATE accounts SET balance = balance + {amount} WHERE account = {account}"));
-        before_commit.push(format!("INSERT INTO ledger (id, account, amount) VALUES ({id}, {account}, {amount})"));
+        before_commit.push(format!(
+            "UPDATE accounts SET balance = balance + {amount} WHERE account = {account}"
+        ));
+        before_commit.push(format!(
+            "INSERT INTO ledger (id, account, amount) VALUES ({id}, {account}, {amount})"
+        ));
     }
     for sql in before_commit {
         match within(client.batch_execute(&sql)).await {
@@ -107,14 +115,23 @@ async fn run_client(shared: Arc<Shared>, urls: Vec<String>, seed: u64) -> HashMa
 }
 
 /// Kills something until the time is over; says what and how often.
-fn wreak(world: &mut World, runtime: &Runtime, random: &mut StdRng, until: Instant) -> HashMap<&'static str, u32> {
+fn wreak(
+    world: &mut World,
+    runtime: &Runtime,
+    random: &mut StdRng,
+    until: Instant,
+) -> HashMap<&'static str, u32> {
     let mut done: HashMap<&'static str, u32> = HashMap::new();
     let mut victims = 0;
     while Instant::now() < until {
         std::thread::sleep(Duration::from_millis(random.random_range(50..900)));
         let node = NODES[random.random_range(0..NODES.len())];
         // Each at least once, then at random.
-        let choice = if victims < 5 { victims } else { random.random_range(0..5) };
+        let choice = if victims < 5 {
+            victims
+        } else {
+            random.random_range(0..5)
+        };
         victims += 1;
         let what = match choice {
             0 => {
@@ -163,8 +180,14 @@ fn wreak(world: &mut World, runtime: &Runtime, random: &mut StdRng, until: Insta
 
 #[test]
 fn nothing_is_lost_whatever_is_killed() {
-    let seconds = std::env::var("MARGAY_CHAOS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(25);
-    let seed = std::env::var("MARGAY_CHAOS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    let seconds = std::env::var("MARGAY_CHAOS_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(25);
+    let seed = std::env::var("MARGAY_CHAOS_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("MARGAY_CHAOS_SEED={seed} MARGAY_CHAOS_SECONDS={seconds}");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = Runtime::new().expect("a runtime");
@@ -181,7 +204,12 @@ fn nothing_is_lost_whatever_is_killed() {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| runtime.spawn(run_client(shared.clone(), urls.clone(), random.random())))
         .collect();
-    let done = wreak(&mut world, &runtime, &mut random, Instant::now() + Duration::from_secs(seconds));
+    let done = wreak(
+        &mut world,
+        &runtime,
+        &mut random,
+        Instant::now() + Duration::from_secs(seconds),
+    );
     shared.stop.store(true, Relaxed);
     let mut told = HashMap::new();
     for client in clients {
@@ -194,7 +222,10 @@ fn nothing_is_lost_whatever_is_killed() {
         count(Told::Failed),
         count(Told::Unknown)
     );
-    assert!(count(Told::Committed) > 20, "hardly anything was done: the test shows nothing");
+    assert!(
+        count(Told::Committed) > 20,
+        "hardly anything was done: the test shows nothing"
+    );
 
     runtime.block_on(async {
         world.nothing_stays_prepared().await;
@@ -203,9 +234,15 @@ fn nothing_is_lost_whatever_is_killed() {
         let mut rows: HashMap<i64, Vec<i64>> = HashMap::new();
         for node in NODES {
             let client = direct(&world.sandbox, node).await;
-            let sum = client.query_one("SELECT coalesce(sum(balance), 0)::bigint FROM accounts", &[]).await;
+            let sum = client
+                .query_one("SELECT coalesce(sum(balance), 0)::bigint FROM accounts", &[])
+                .await;
             total += sum.expect("a sum").get::<_, i64>(0);
-            for row in client.query("SELECT id, amount FROM ledger", &[]).await.expect("rows") {
+            for row in client
+                .query("SELECT id, amount FROM ledger", &[])
+                .await
+                .expect("rows")
+            {
                 rows.entry(row.get(0)).or_default().push(row.get(1));
             }
         }
@@ -219,9 +256,15 @@ fn nothing_is_lost_whatever_is_killed() {
             }
         }
         assert_eq!(total, ACCOUNTS * BALANCE, "money was made or lost");
-        assert!(rows.keys().all(|id| told.contains_key(id)), "a transfer that nobody made");
+        assert!(
+            rows.keys().all(|id| told.contains_key(id)),
+            "a transfer that nobody made"
+        );
         let client = support::connect(world.sandbox.proxy()).await;
-        assert_eq!(rows_of(&client, "SELECT sum(balance) FROM accounts").await, [[total.to_string()]]);
+        assert_eq!(
+            rows_of(&client, "SELECT sum(balance) FROM accounts").await,
+            [[total.to_string()]]
+        );
         drop(client);
         world.nothing_leaks().await;
         world.no_decision_stays().await;

@@ -2,8 +2,8 @@
 //! on deadpool, which queues fairly; lifetime, idle time and cleanliness are added here.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
@@ -106,8 +106,17 @@ impl Pool {
 
     /// Ends all connections, on loan or idle; their users see that the server is lost. Gives their number.
     pub fn cut(&self) -> usize {
-        let breakers = self.inner.manager().breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        breakers.iter().filter_map(Weak::upgrade).map(|breaker| breaker.cut()).count()
+        let breakers = self
+            .inner
+            .manager()
+            .breakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        breakers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|breaker| breaker.cut())
+            .count()
     }
 
     /// Closes idle connections now, and the others when they come back.
@@ -211,7 +220,9 @@ fn fault(server: &ServerState, error: PoolError<Refusal>) -> Fault {
         PoolError::Backend(refusal) => {
             // Once it is known to be down, each statement that needs it would say so again.
             match server.health() {
-                Health::Down => tracing::debug!(server = %server.label(), why = refusal.why, "no connection to a server"),
+                Health::Down => {
+                    tracing::debug!(server = %server.label(), why = refusal.why, "no connection to a server")
+                }
                 Health::Up | Health::Unknown => {
                     tracing::warn!(server = %server.label(), why = refusal.why, "no connection to a server");
                 }

@@ -115,10 +115,7 @@ fn tiles(out: &mut String, console: &Console) -> std::fmt::Result {
         |value: String, what: &str| write!(out, "<div class=tile><b>{value}</b><small>{what}</small></div>");
     tile(clients.to_string(), "clients")?;
     tile(format!("{up}/{}", servers.len()), "servers up")?;
-    tile(
-        sum(&|s| s.queries()).to_string(),
-        "statements on servers",
-    )?;
+    tile(sum(&|s| s.queries()).to_string(), "statements on servers")?;
     tile(sum(&|s| u64::from(s.active())).to_string(), "connections in use")?;
     tile(sum(&|s| s.waiting() as u64).to_string(), "statements waiting")?;
     write!(out, "</div>")

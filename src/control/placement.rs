@@ -103,12 +103,25 @@ pub async fn note(shared: &Shared, database: &str) {
             "{}: the rules place this table otherwise than when it was filled; it is not served",
             Code::PLACEMENT_MISMATCH.name
         );
-        let problems: BTreeMap<String, String> =
-            differing.iter().map(|table| (format!("{prefix}{table}"), text.clone())).collect();
-        for name in rules.tables.keys().filter(|name| differing.contains(&name.to_string())) {
-            misplaced.insert(name.clone(), format!("node {} says so in margay.placement", node.name).into());
+        let problems: BTreeMap<String, String> = differing
+            .iter()
+            .map(|table| (format!("{prefix}{table}"), text.clone()))
+            .collect();
+        for name in rules
+            .tables
+            .keys()
+            .filter(|name| differing.contains(&name.to_string()))
+        {
+            misplaced.insert(
+                name.clone(),
+                format!("node {} says so in margay.placement", node.name).into(),
+            );
         }
-        shared.problems.replace(Watch::Placement, |subject| subject.starts_with(&prefix), &problems);
+        shared.problems.replace(
+            Watch::Placement,
+            |subject| subject.starts_with(&prefix),
+            &problems,
+        );
     }
     shared.snapshots.rcu(|current| match current.database(database) {
         // New rules came meanwhile: they are noted anew.
@@ -132,7 +145,10 @@ fn with_misplaced(
             misplaced: misplaced.clone(),
             ..(*rules.catalog).clone()
         };
-        *rules = Arc::new(Database { catalog: Arc::new(catalog), ..(**rules).clone() });
+        *rules = Arc::new(Database {
+            catalog: Arc::new(catalog),
+            ..(**rules).clone()
+        });
     }
     Arc::new(snapshot)
 }
@@ -143,17 +159,26 @@ pub fn moved(current: &Snapshot, fresh: &Snapshot, database: &str) -> HashMap<Ta
     let (Some(old), Some(new)) = (current.database(database), fresh.database(database)) else {
         return HashMap::new();
     };
-    let place = |snapshot: &Snapshot, rules: &Database, name: &TableName| {
-        match rules.tables.get(name).map(|table| &table.spread) {
-            Some(Spread::Sharded(sharding)) => Some(describe(snapshot, sharding)),
-            Some(Spread::Whole(_) | Spread::Broadcast) | None => None,
-        }
+    let place = |snapshot: &Snapshot, rules: &Database, name: &TableName| match rules
+        .tables
+        .get(name)
+        .map(|table| &table.spread)
+    {
+        Some(Spread::Sharded(sharding)) => Some(describe(snapshot, sharding)),
+        Some(Spread::Whole(_) | Spread::Broadcast) | None => None,
     };
     let changed = new.tables.keys().filter(|name| {
         let now = place(fresh, new, name);
         now.is_some() && now != place(current, old, name)
     });
-    changed.map(|name| (name.clone(), "the rules have just changed and the nodes were not asked yet".into())).collect()
+    changed
+        .map(|name| {
+            (
+                name.clone(),
+                "the rules have just changed and the nodes were not asked yet".into(),
+            )
+        })
+        .collect()
 }
 
 /// Name, name of a physical table that tells whether it is there, fingerprint. None: the rules don't

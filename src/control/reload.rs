@@ -143,7 +143,9 @@ fn succeed(current: &Snapshot, fresh: &Snapshot) -> Snapshot {
             Some(known) if known.engine == database.engine => {
                 let mut catalog = (*known.catalog).clone();
                 catalog.epoch += 1;
-                catalog.misplaced.extend(placement::moved(current, fresh, &database.name));
+                catalog
+                    .misplaced
+                    .extend(placement::moved(current, fresh, &database.name));
                 Arc::new(Database {
                     catalog: Arc::new(catalog),
                     ..(**database).clone()

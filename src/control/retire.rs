@@ -30,11 +30,17 @@ struct Old<'a> {
 /// Retires what is due in a database. What can't be is a problem in the list.
 pub async fn retire_due(shared: &Shared, database: &str, now_us: i64) {
     let snapshot = shared.snapshot();
-    let Some(rules) = snapshot.database(database).filter(|d| d.engine == Engine::Postgres) else {
+    let Some(rules) = snapshot
+        .database(database)
+        .filter(|d| d.engine == Engine::Postgres)
+    else {
         return;
     };
     let misplaced = &rules.catalog.misplaced;
-    let tables = rules.tables.values().filter(|table| !misplaced.contains_key(&table.name));
+    let tables = rules
+        .tables
+        .values()
+        .filter(|table| !misplaced.contains_key(&table.name));
     let mut problems = BTreeMap::new();
     for old in tables.filter_map(|table| old(table)) {
         for node in &old.sharding.nodes {
@@ -42,21 +48,38 @@ pub async fn retire_due(shared: &Shared, database: &str, now_us: i64) {
                 // That the node is down is reported by health.
                 Ok(()) | Err(LinkError::NoPrimary(_)) => {}
                 Err(error) => {
-                    let subject = format!("{database} old periods/{}/{}", snapshot.node(*node).name, old.table.name);
+                    let subject = format!(
+                        "{database} old periods/{}/{}",
+                        snapshot.node(*node).name,
+                        old.table.name
+                    );
                     problems.insert(subject, format!("they can't be retired: {error}"));
                 }
             }
         }
     }
     let prefix = format!("{database} old periods/");
-    shared.problems.replace(Watch::TimeShards, |subject| subject.starts_with(&prefix), &problems);
+    shared.problems.replace(
+        Watch::TimeShards,
+        |subject| subject.starts_with(&prefix),
+        &problems,
+    );
 }
 
 fn old(table: &Table) -> Option<Old<'_>> {
-    let Spread::Sharded(sharding) = &table.spread else { return None };
-    let Scheme::Time(time) = &sharding.scheme else { return None };
+    let Spread::Sharded(sharding) = &table.spread else {
+        return None;
+    };
+    let Scheme::Time(time) = &sharding.scheme else {
+        return None;
+    };
     let action = time.retire?.action;
-    (sharding.layout == Layout::Partitioned).then_some(Old { table, sharding, time, action })
+    (sharding.layout == Layout::Partitioned).then_some(Old {
+        table,
+        sharding,
+        time,
+        action,
+    })
 }
 
 async fn retire_on(
@@ -72,7 +95,9 @@ async fn retire_on(
     let link = held.link();
     let now_us = now_us.min(server_now(link).await?);
     let first = *old.time.wanted(now_us).start();
-    let periods = (-PERIODS_BEFORE..first).map(ShardId).filter(|period| old.sharding.node_of(*period) == node.id);
+    let periods = (-PERIODS_BEFORE..first)
+        .map(ShardId)
+        .filter(|period| old.sharding.node_of(*period) == node.id);
     let due: Vec<String> = periods.map(|period| physical_name(old.table, period)).collect();
     if partitions(link, name, &due).await?.is_empty() {
         return Ok(());
@@ -126,5 +151,10 @@ async fn partitions(link: &mut Link, table: &TableName, names: &[String]) -> Res
         names.join(", ")
     );
     let sets = link.ask(&sql).await?;
-    Ok(sets.iter().flatten().filter_map(|row| row.get(0)).map(str::to_owned).collect())
+    Ok(sets
+        .iter()
+        .flatten()
+        .filter_map(|row| row.get(0))
+        .map(str::to_owned)
+        .collect())
 }

@@ -92,7 +92,10 @@ impl TimeShards {
         self.create_due(database).await;
         super::retire::retire_due(&self.shared, database, (self.now)()).await;
         // What is known to be there is learnt anew.
-        self.known.lock().expect("no code panics while it holds this lock").retain(|(of, _), _| of != database);
+        self.known
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .retain(|(of, _), _| of != database);
     }
 
     /// Creates the periods from the first to `ahead` after the present one of every time-sharded
@@ -107,7 +110,10 @@ impl TimeShards {
         };
         let mut by_node: BTreeMap<NodeId, Vec<Due>> = BTreeMap::new();
         let misplaced = &rules.catalog.misplaced;
-        let served = rules.tables.values().filter(|table| !misplaced.contains_key(&table.name));
+        let served = rules
+            .tables
+            .values()
+            .filter(|table| !misplaced.contains_key(&table.name));
         for (table, sharding, time) in served.filter_map(time_sharded) {
             let mut here: BTreeMap<NodeId, Vec<ShardId>> =
                 sharding.nodes.iter().map(|n| (*n, Vec::new())).collect();

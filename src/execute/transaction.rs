@@ -136,7 +136,8 @@ impl Block {
         self.log.iter().any(|entry| matches!(entry, Logged::Set(_)))
     }
 
-    pub(super) fn writers(&self) -> usize {
+    /// On how many nodes it wrote.
+    pub fn writers(&self) -> usize {
         self.branches.iter().filter(|b| b.wrote).count()
     }
 }

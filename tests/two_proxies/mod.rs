@@ -103,7 +103,12 @@ impl World {
     }
 
     pub fn start_second(&mut self, runtime: &Runtime) {
-        let log = || std::fs::OpenOptions::new().append(true).open(self.log.path()).expect("a log");
+        let log = || {
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(self.log.path())
+                .expect("a log")
+        };
         let child = Command::new(MARGAY)
             .arg("serve")
             .arg(self.rules.path())
@@ -120,12 +125,26 @@ impl World {
         }));
     }
 
+    pub fn change_rules_of_second(&self, rules: &str) {
+        std::fs::write(self.rules.path(), rules).expect("the rules are written");
+    }
+
+    /// Gives the second proxy other rules and tells it so.
+    pub fn change_second(&mut self, rules: &str) {
+        self.change_rules_of_second(rules);
+        let pid = self.second.as_ref().expect("it runs").id().to_string();
+        let status = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
     /// Whatever was in doubt is finished by the proxies that live.
     pub async fn nothing_stays_prepared(&self) {
         for node in NODES {
             let client = direct(&self.sandbox, node).await;
             until("nothing is prepared any more", async || {
-                let row = client.query_one("SELECT count(*) FROM pg_prepared_xacts", &[]).await;
+                let row = client
+                    .query_one("SELECT count(*) FROM pg_prepared_xacts", &[])
+                    .await;
                 row.is_ok_and(|row| row.get::<_, i64>(0) == 0)
             })
             .await;
@@ -146,7 +165,10 @@ impl World {
             let client = direct(&self.sandbox, node).await;
             until("no transaction is open on a server", async || {
                 let sql = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-                client.query_one(sql, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0)
+                client
+                    .query_one(sql, &[])
+                    .await
+                    .is_ok_and(|row| row.get::<_, i64>(0) == 0)
             })
             .await;
         }
@@ -169,8 +191,12 @@ impl World {
             let old = "UPDATE margay.decision SET decided_at = decided_at - interval '1 hour'";
             client.batch_execute(old).await.expect("the rows are made older");
             until("old decisions are gone", async || {
-                let sql = "SELECT count(*) FROM margay.decision WHERE decided_at < now() - interval '30 minutes'";
-                client.query_one(sql, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0)
+                let sql =
+                    "SELECT count(*) FROM margay.decision WHERE decided_at < now() - interval '30 minutes'";
+                client
+                    .query_one(sql, &[])
+                    .await
+                    .is_ok_and(|row| row.get::<_, i64>(0) == 0)
             })
             .await;
         }
@@ -186,7 +212,11 @@ impl Drop for World {
                 let text = std::fs::read(&log).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
                 let lines: Vec<&str> = text.lines().collect();
-                eprintln!("--- {}\n{}", log.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
+                eprintln!(
+                    "--- {}\n{}",
+                    log.display(),
+                    lines[lines.len().saturating_sub(60)..].join("\n")
+                );
             }
         }
     }
@@ -200,11 +230,16 @@ pub fn console_url(url: &str) -> String {
 
 /// The rows of a command of the console.
 pub async fn rows(console: &Client, sql: &str) -> Vec<Vec<String>> {
-    let messages = console.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    let messages = console
+        .simple_query(sql)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     let row = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|i| row.get(i).unwrap_or_default().to_owned()).collect())
-        }
+        SimpleQueryMessage::Row(row) => Some(
+            (0..row.len())
+                .map(|i| row.get(i).unwrap_or_default().to_owned())
+                .collect(),
+        ),
         _ => None,
     };
     messages.iter().filter_map(row).collect()
@@ -214,7 +249,9 @@ pub async fn rows(console: &Client, sql: &str) -> Vec<Vec<String>> {
 pub async fn direct(sandbox: &Sandbox, node: &str) -> Client {
     let url = sandbox.var(&format!("MARGAY_NODE_{}_URL", node.to_uppercase()));
     let mut config: tokio_postgres::Config = url.parse().expect("a URL");
-    config.user(sandbox.var("MARGAY_SANDBOX_SUPERUSER")).password(sandbox.var("MARGAY_SANDBOX_PASSWORD"));
+    config
+        .user(sandbox.var("MARGAY_SANDBOX_SUPERUSER"))
+        .password(sandbox.var("MARGAY_SANDBOX_PASSWORD"));
     let (client, connection) = config.connect(NoTls).await.expect("the server lets us in");
     tokio::spawn(connection);
     client

@@ -125,13 +125,17 @@ impl Session {
 
     /// COMMIT, counted.
     pub async fn commit(&mut self) -> Result<Ended, Failure> {
+        let several = self.hold.txn.block().is_some_and(|block| block.writers() > 1);
         let ended = self.hold.commit().await;
         let counters = &self.shared.registry;
         match &ended {
             Ok(Ended::Committed { two_phase: true }) => counters.two_phase.fetch_add(1, Ordering::Relaxed),
             Ok(Ended::Committed { two_phase: false }) => counters.one_phase.fetch_add(1, Ordering::Relaxed),
             Ok(Ended::RolledBack | Ended::Nothing) => 0,
-            Err(_) => counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed),
+            Err(failure) if several && failure.code_name() != Code::COMMIT_UNKNOWN.name => {
+                counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed)
+            }
+            Err(_) => 0,
         };
         ended
     }
