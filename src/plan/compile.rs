@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Code, Fault, NodeId};
+use crate::model::{Code, Fault, NodeId, TableName};
 use crate::topology::{Database, Layout};
 
 use super::analyze::{self, Analysis, analyze};
@@ -179,9 +179,22 @@ impl<'a> Compiler<'a> {
         Ok(compiled)
     }
 
+    /// A view on a node sees that node's rows alone, and what it reads isn't known here.
+    fn refuse_view(&self, name: &TableName) -> Result<(), Fault> {
+        let is_view = self.db().catalog.tables.get(name).is_some_and(|t| t.is_view);
+        if !is_view || self.single_node().is_some() {
+            return Ok(());
+        }
+        Err(Fault::new(Code::FUNCTION_ACROSS_NODES, format!("what the view {name} reads isn't known"))
+            .hint("Write the view's query out in the statement."))
+    }
+
     /// What no route may do, not even one to a single node.
     fn check_once(&self, analysis: &Analysis) -> Result<(), Fault> {
         let refs = &analysis.facts.refs;
+        for table in refs {
+            self.refuse_view(&table.name)?;
+        }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
             return Err(Fault::new(
@@ -515,6 +528,11 @@ impl<'a> Compiler<'a> {
             return Ok(compiled);
         }
         let homes = self.homes_by_names();
+        for (name, _) in self.db().catalog.tables.iter().filter(|(_, t)| t.is_view) {
+            if homes.iter().any(|(named, _)| *named == name.to_string()) {
+                self.refuse_view(name)?;
+            }
+        }
         let mut nodes: Option<Vec<NodeId>> = None;
         for (name, home) in &homes {
             let on = match home {
