@@ -61,16 +61,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
         680,
         "one message of the server after the other, tests included",
     ),
-    (
-        "src/plan/analyze.rs",
-        950,
-        "first version; to be split by clause when its shape has settled",
-    ),
-    (
-        "src/plan/scatter.rs",
-        700,
-        "first version; to be split by operator when its shape has settled",
-    ),
 ];
 
 /// Files that may panic, how often, and why. Limits only shrink.

@@ -17,6 +17,7 @@ mod ddl;
 mod explain;
 mod functions;
 mod hints;
+mod indexes;
 mod insert;
 mod lex;
 mod lower;

@@ -12,7 +12,9 @@ pub fn untyped(sql: &str, tokens: &[Token]) -> Vec<u16> {
         if token.kind != Kind::Param {
             continue;
         }
-        let Some(n) = token.text(sql).strip_prefix('$').and_then(|n| n.parse().ok()) else { continue };
+        let Some(n) = token.text(sql).strip_prefix('$').and_then(|n| n.parse().ok()) else {
+            continue;
+        };
         let place = place(sql, tokens, i);
         match places.iter_mut().find(|p| p.0 == n) {
             Some((_, before, several)) => *several |= before.is_none() || *before != place,
@@ -29,7 +31,10 @@ fn place(sql: &str, tokens: &[Token], i: usize) -> Option<String> {
         matches!(token.kind, Kind::Word | Kind::QuotedIdent).then(|| token.text(sql).to_ascii_lowercase())
     };
     let operator = |at: Option<usize>| {
-        let text = at.and_then(|at| tokens.get(at)).filter(|t| t.kind == Kind::Operator).map_or("", |t| t.text(sql));
+        let text = at
+            .and_then(|at| tokens.get(at))
+            .filter(|t| t.kind == Kind::Operator)
+            .map_or("", |t| t.text(sql));
         matches!(text, "=" | "<" | ">" | "<=" | ">=" | "<>")
     };
     if tokens.get(i + 1).is_some_and(|t| t.text(sql) == "::") {

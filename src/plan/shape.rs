@@ -47,7 +47,10 @@ pub struct Shape {
 
 /// Takes the literals out of a statement.
 pub fn shape(sql: &str, standard_strings: bool) -> Shape {
-    let mut out = Shape { text: String::with_capacity(sql.len()), ..Shape::default() };
+    let mut out = Shape {
+        text: String::with_capacity(sql.len()),
+        ..Shape::default()
+    };
     let mut lexer = Lexer::new(sql, standard_strings);
     let mut after_in = false;
     while let Some(token) = lexer.next() {
@@ -86,7 +89,14 @@ pub fn shape(sql: &str, standard_strings: bool) -> Shape {
         };
         after_in = token.is_word(sql, "in");
         match kind {
-            Some(kind) => push(&mut out, kind, Span { start: token.start, end: token.end }),
+            Some(kind) => push(
+                &mut out,
+                kind,
+                Span {
+                    start: token.start,
+                    end: token.end,
+                },
+            ),
             None => out.text.push_str(text),
         }
     }
@@ -94,7 +104,11 @@ pub fn shape(sql: &str, standard_strings: bool) -> Shape {
 }
 
 fn push(out: &mut Shape, kind: SlotKind, span: Span) {
-    out.slots.push(Slot { kind, span, at: out.text.len() as u32 });
+    out.slots.push(Slot {
+        kind,
+        span,
+        at: out.text.len() as u32,
+    });
     out.text.push(kind.marker());
 }
 
@@ -148,7 +162,10 @@ impl Shape {
     }
 
     pub fn range(&self, span: Span) -> Span {
-        Span { start: self.position(span.start), end: self.position(span.end) }
+        Span {
+            start: self.position(span.start),
+            end: self.position(span.end),
+        }
     }
 
     /// The slot that holds a position of the original text.
@@ -169,11 +186,14 @@ mod tests {
         let a = shape("SELECT * FROM t WHERE a IN (1, 2,3) AND b = 'x'", true);
         let b = shape("SELECT * FROM t WHERE a IN (7) AND b = 'long one'", true);
         assert_eq!(a.text, b.text);
-        assert_eq!(list_items("1, 'a',3"), [
-            (SlotKind::Integer, "1"),
-            (SlotKind::String, "'a'"),
-            (SlotKind::Integer, "3")
-        ]);
+        assert_eq!(
+            list_items("1, 'a',3"),
+            [
+                (SlotKind::Integer, "1"),
+                (SlotKind::String, "'a'"),
+                (SlotKind::Integer, "3")
+            ]
+        );
         assert_ne!(shape("a IN (1, b)", true).text, shape("a IN (1)", true).text);
         assert_ne!(shape("a = 1", true).text, shape("a = '1'", true).text);
     }

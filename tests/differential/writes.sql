@@ -274,6 +274,20 @@ ALTER INDEX orders_qty RENAME TO orders_qty2
 
 DROP INDEX orders_qty2
 
+DROP INDEX legacy_k
+
+CREATE INDEX legacy_k ON legacy (k)
+
+DROP INDEX IF EXISTS legacy_k
+
+CREATE UNIQUE INDEX ctags_n ON ctags (n)
+
+CREATE UNIQUE INDEX ctags_n ON ctags (n, tag)
+
+ALTER TABLE legacy ADD UNIQUE (body)
+
+ALTER TABLE legacy ADD CONSTRAINT lk UNIQUE (k, id)
+
 DROP INDEX nosuch_index
 
 DROP INDEX IF EXISTS nosuch_index

@@ -50,7 +50,10 @@ fn params(text: &str) -> Vec<Param> {
     text.split('|')
         .map(|p| {
             let (ty, value) = p.trim().split_once('=').expect("type=value");
-            Param { declared: type_named(ty), text: (value != "NULL").then(|| value.trim_matches('\'').to_string()) }
+            Param {
+                declared: type_named(ty),
+                text: (value != "NULL").then(|| value.trim_matches('\'').to_string()),
+            }
         })
         .collect()
 }
@@ -69,14 +72,24 @@ pub fn read(file: &Path) -> Vec<Case> {
                 Some("once") => case.once = true,
                 Some("binary") => case.binary = true,
                 Some(other) => {
-                    let list = other.strip_prefix("params").unwrap_or_else(|| panic!("--! {other} in {}", file.display()));
+                    let list = other
+                        .strip_prefix("params")
+                        .unwrap_or_else(|| panic!("--! {other} in {}", file.display()));
                     case.params = Some(params(list));
                 }
             }
         }
         case.sql = lines.join("\n").trim().to_string();
-        if lines.iter().any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
-            case.sql = case.sql.lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>().join("\n");
+        if lines
+            .iter()
+            .any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#'))
+        {
+            case.sql = case
+                .sql
+                .lines()
+                .filter(|l| !l.starts_with('#'))
+                .collect::<Vec<_>>()
+                .join("\n");
             out.push(case);
         }
     }
@@ -84,8 +97,15 @@ pub fn read(file: &Path) -> Vec<Case> {
 }
 
 fn is_read(sql: &str) -> bool {
-    let first = sql.trim_start_matches(['(', ' ', '\n']).split_whitespace().next().unwrap_or("").to_ascii_lowercase();
-    let writes = ["insert", "update", "delete", "for update"].iter().any(|w| sql.to_ascii_lowercase().contains(w));
+    let first = sql
+        .trim_start_matches(['(', ' ', '\n'])
+        .split_whitespace()
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    let writes = ["insert", "update", "delete", "for update"]
+        .iter()
+        .any(|w| sql.to_ascii_lowercase().contains(w));
     matches!(first.as_str(), "select" | "with" | "values" | "table") && !writes
 }
 

@@ -104,7 +104,9 @@ impl ToSql for Value<'_> {
         ty: &Type,
         out: &mut bytes::BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let Some(text) = self.text else { return Ok(IsNull::Yes) };
+        let Some(text) = self.text else {
+            return Ok(IsNull::Yes);
+        };
         match binary(text, ty).filter(|_| self.binary) {
             Some(bytes) => out.extend_from_slice(&bytes),
             None => out.extend_from_slice(text.as_bytes()),
@@ -118,7 +120,11 @@ impl ToSql for Value<'_> {
 
     fn encode_format(&self, ty: &Type) -> Format {
         let can = self.text.is_some_and(|t| binary(t, ty).is_some());
-        if self.binary && can { Format::Binary } else { Format::Text }
+        if self.binary && can {
+            Format::Binary
+        } else {
+            Format::Text
+        }
     }
 
     fn to_sql_checked(
@@ -131,12 +137,25 @@ impl ToSql for Value<'_> {
 }
 
 fn failed(error: &Error) -> Outcome {
-    let Some(e) = error.as_db_error() else { return Outcome::Failed("none".into(), error.to_string()) };
-    let all = format!("{} {} {}", e.message(), e.detail().unwrap_or(""), e.hint().unwrap_or(""));
-    let own = all.match_indices("MG").find_map(|(i, _)| all.get(i..i + 6).filter(|c| c[2..].bytes().all(|b| b.is_ascii_digit())));
+    let Some(e) = error.as_db_error() else {
+        return Outcome::Failed("none".into(), error.to_string());
+    };
+    let all = format!(
+        "{} {} {}",
+        e.message(),
+        e.detail().unwrap_or(""),
+        e.hint().unwrap_or("")
+    );
+    let own = all.match_indices("MG").find_map(|(i, _)| {
+        all.get(i..i + 6)
+            .filter(|c| c[2..].bytes().all(|b| b.is_ascii_digit()))
+    });
     match own {
         // Errors that a server would give as well, found by Margay first.
-        Some(_) if !e.code().code().starts_with("0A") && matches!(e.code().code(), "2201W" | "2201X" | "22003" | "25P02" | "25006") => {
+        Some(_)
+            if !e.code().code().starts_with("0A")
+                && matches!(e.code().code(), "2201W" | "2201X" | "22003" | "25P02" | "25006") =>
+        {
             Outcome::Failed(e.code().code().into(), e.message().into())
         }
         Some(code) if code.starts_with("MG1") => Outcome::Refused(all),
@@ -157,7 +176,11 @@ pub async fn simple(client: &Client, sql: &str) -> Outcome {
                 current.columns = columns.iter().map(|c| (c.name().to_string(), 0)).collect();
             }
             SimpleQueryMessage::Row(row) => {
-                current.rows.push((0..row.len()).map(|i| row.get(i).map(|v| v.as_bytes().to_vec())).collect());
+                current.rows.push(
+                    (0..row.len())
+                        .map(|i| row.get(i).map(|v| v.as_bytes().to_vec()))
+                        .collect(),
+                );
             }
             SimpleQueryMessage::CommandComplete(n) => {
                 current.affected = Some(n);
@@ -170,24 +193,50 @@ pub async fn simple(client: &Client, sql: &str) -> Outcome {
 }
 
 async fn extended(client: &Client, sql: &str, params: &[Param], binary: bool) -> Outcome {
-    let types: Vec<Type> = params.iter().map(|p| p.declared.clone().unwrap_or(Type::UNKNOWN)).collect();
-    let declared = if params.iter().any(|p| p.declared.is_some()) { types.as_slice() } else { &[] };
+    let types: Vec<Type> = params
+        .iter()
+        .map(|p| p.declared.clone().unwrap_or(Type::UNKNOWN))
+        .collect();
+    let declared = if params.iter().any(|p| p.declared.is_some()) {
+        types.as_slice()
+    } else {
+        &[]
+    };
     let run = async {
         let statement = client.prepare_typed(sql, declared).await?;
-        let values: Vec<Value<'_>> = params.iter().map(|p| Value { text: p.text.as_deref(), binary }).collect();
-        let stream = client.query_raw(&statement, values.iter().map(|v| v as &dyn ToSql)).await?;
+        let values: Vec<Value<'_>> = params
+            .iter()
+            .map(|p| Value {
+                text: p.text.as_deref(),
+                binary,
+            })
+            .collect();
+        let stream = client
+            .query_raw(&statement, values.iter().map(|v| v as &dyn ToSql))
+            .await?;
         pin_mut!(stream);
         let mut result = Result_ {
             columns: statement
                 .columns()
                 .iter()
-                .map(|c| (c.name().to_string(), if c.type_().oid() < FIRST_USER_OID { c.type_().oid() } else { 0 }))
+                .map(|c| {
+                    (
+                        c.name().to_string(),
+                        if c.type_().oid() < FIRST_USER_OID {
+                            c.type_().oid()
+                        } else {
+                            0
+                        },
+                    )
+                })
                 .collect(),
             ..Result_::default()
         };
         while let Some(row) = stream.next().await {
             let row = row?;
-            result.rows.push((0..row.len()).map(|i| row.get::<_, Bytes>(i).0).collect());
+            result
+                .rows
+                .push((0..row.len()).map(|i| row.get::<_, Bytes>(i).0).collect());
         }
         result.affected = stream.rows_affected();
         Ok::<_, Error>(result)
@@ -246,10 +295,23 @@ fn shown(outcome: &Outcome) -> String {
         Outcome::Answer(results) => results
             .iter()
             .map(|r| {
-                let cell = |c: &Option<Vec<u8>>| c.as_ref().map_or("NULL".into(), |v| String::from_utf8_lossy(v).into_owned());
-                let rows: Vec<String> =
-                    r.rows.iter().take(12).map(|row| format!("    {}", row.iter().map(cell).collect::<Vec<_>>().join(" | "))).collect();
-                format!("  {:?} {} rows, affected {:?}\n{}", r.columns, r.rows.len(), r.affected, rows.join("\n"))
+                let cell = |c: &Option<Vec<u8>>| {
+                    c.as_ref()
+                        .map_or("NULL".into(), |v| String::from_utf8_lossy(v).into_owned())
+                };
+                let rows: Vec<String> = r
+                    .rows
+                    .iter()
+                    .take(12)
+                    .map(|row| format!("    {}", row.iter().map(cell).collect::<Vec<_>>().join(" | ")))
+                    .collect();
+                format!(
+                    "  {:?} {} rows, affected {:?}\n{}",
+                    r.columns,
+                    r.rows.len(),
+                    r.affected,
+                    rows.join("\n")
+                )
             })
             .collect::<Vec<_>>()
             .join("\n"),
@@ -278,13 +340,25 @@ impl Sides {
     }
 
     /// The same by the extended protocol.
-    pub async fn check_extended(&self, sql: &str, params: &[Param], binary: bool, rows: Rows) -> Option<String> {
+    pub async fn check_extended(
+        &self,
+        sql: &str,
+        params: &[Param],
+        binary: bool,
+        rows: Rows,
+    ) -> Option<String> {
         let got = extended(&self.margay, sql, params, binary).await;
         if let Outcome::Refused(why) = &got {
             return self.refuse(sql, why).await;
         }
         let wanted = extended(&self.oracle, sql, params, binary).await;
-        self.compare(if binary { "extended, binary" } else { "extended" }, sql, rows, &got, &wanted)
+        self.compare(
+            if binary { "extended, binary" } else { "extended" },
+            sql,
+            rows,
+            &got,
+            &wanted,
+        )
     }
 
     async fn refuse(&self, sql: &str, why: &str) -> Option<String> {
@@ -300,10 +374,17 @@ impl Sides {
             self.answered.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(format!("--- {how}: {sql}\n through Margay:\n{}\n on one server:\n{}\n", shown(got), shown(wanted)))
+        Some(format!(
+            "--- {how}: {sql}\n through Margay:\n{}\n on one server:\n{}\n",
+            shown(got),
+            shown(wanted)
+        ))
     }
 
     pub fn counts(&self) -> (usize, usize) {
-        (self.answered.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+        (
+            self.answered.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 }

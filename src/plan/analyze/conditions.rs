@@ -10,7 +10,12 @@ impl<'a> Walk<'a> {
     /// A condition that rows must satisfy: its conjuncts become facts, valid for some entities.
     pub(super) fn condition(&mut self, expr: &'a Expr, scopes: &[Scope], valid: &Valid) {
         for conjunct in expr.conjuncts() {
-            if let Expr::InQuery { query, negated: false, .. } = conjunct {
+            if let Expr::InQuery {
+                query,
+                negated: false,
+                ..
+            } = conjunct
+            {
                 self.conjunct_in.push(std::ptr::from_ref(query.as_ref()));
             }
             self.fact(conjunct, scopes, valid);
@@ -24,26 +29,67 @@ impl<'a> Walk<'a> {
 
     pub(super) fn fact(&mut self, e: &'a Expr, scopes: &[Scope], valid: &Valid) {
         match e {
-            Expr::Compare { op: Compare::Eq, left, right } => {
+            Expr::Compare {
+                op: Compare::Eq,
+                left,
+                right,
+            } => {
                 if let (Expr::Row(a), Expr::Row(b)) = (left.as_ref(), right.as_ref()) {
                     if a.len() == b.len() {
-                        a.iter().zip(b).for_each(|(a, b)| self.equality(a, b, scopes, valid));
+                        a.iter()
+                            .zip(b)
+                            .for_each(|(a, b)| self.equality(a, b, scopes, valid));
                     }
                 } else {
                     self.equality(left, right, scopes, valid);
                 }
             }
             Expr::Compare { op, left, right } if *op != Compare::Ne => {
-                if let Some(c) = self.valid_column(left, scopes, valid).filter(|_| is_constant(right)) {
-                    self.out.facts.add_cond(c, Cond::Bound { op: *op, value: (**right).clone() });
-                } else if let Some(c) = self.valid_column(right, scopes, valid).filter(|_| is_constant(left)) {
-                    self.out.facts.add_cond(c, Cond::Bound { op: op.mirrored(), value: (**left).clone() });
+                if let Some(c) = self
+                    .valid_column(left, scopes, valid)
+                    .filter(|_| is_constant(right))
+                {
+                    self.out.facts.add_cond(
+                        c,
+                        Cond::Bound {
+                            op: *op,
+                            value: (**right).clone(),
+                        },
+                    );
+                } else if let Some(c) = self
+                    .valid_column(right, scopes, valid)
+                    .filter(|_| is_constant(left))
+                {
+                    self.out.facts.add_cond(
+                        c,
+                        Cond::Bound {
+                            op: op.mirrored(),
+                            value: (**left).clone(),
+                        },
+                    );
                 }
             }
-            Expr::Between { expr, low, high, negated: false } if is_constant(low) && is_constant(high) => {
+            Expr::Between {
+                expr,
+                low,
+                high,
+                negated: false,
+            } if is_constant(low) && is_constant(high) => {
                 if let Some(c) = self.valid_column(expr, scopes, valid) {
-                    self.out.facts.add_cond(c.clone(), Cond::Bound { op: Compare::Ge, value: (**low).clone() });
-                    self.out.facts.add_cond(c, Cond::Bound { op: Compare::Le, value: (**high).clone() });
+                    self.out.facts.add_cond(
+                        c.clone(),
+                        Cond::Bound {
+                            op: Compare::Ge,
+                            value: (**low).clone(),
+                        },
+                    );
+                    self.out.facts.add_cond(
+                        c,
+                        Cond::Bound {
+                            op: Compare::Le,
+                            value: (**high).clone(),
+                        },
+                    );
                 }
             }
             Expr::In { .. } | Expr::Or(_) => {
@@ -51,8 +97,15 @@ impl<'a> Walk<'a> {
                     self.out.facts.add_cond(c, Cond::OneOf(list));
                 }
             }
-            Expr::Any { op: Compare::Eq, expr, array } => {
-                if let Some(c) = self.valid_column(expr, scopes, valid).filter(|_| is_constant(array)) {
+            Expr::Any {
+                op: Compare::Eq,
+                expr,
+                array,
+            } => {
+                if let Some(c) = self
+                    .valid_column(expr, scopes, valid)
+                    .filter(|_| is_constant(array))
+                {
                     self.out.facts.add_cond(c, Cond::AnyOf((**array).clone()));
                 }
             }
@@ -85,7 +138,11 @@ impl<'a> Walk<'a> {
     /// branch must say something of the same column.
     pub(super) fn one_of(&self, e: &Expr, scopes: &[Scope]) -> Option<(Column, Vec<Expr>)> {
         match e {
-            Expr::Compare { op: Compare::Eq, left, right } => {
+            Expr::Compare {
+                op: Compare::Eq,
+                left,
+                right,
+            } => {
                 if is_constant(right) {
                     Some((self.column_of(left, scopes)?, vec![(**right).clone()]))
                 } else if is_constant(left) {
@@ -94,13 +151,20 @@ impl<'a> Walk<'a> {
                     None
                 }
             }
-            Expr::In { expr, list, negated: false } if list.iter().all(is_constant) => {
-                Some((self.column_of(expr, scopes)?, list.clone()))
-            }
+            Expr::In {
+                expr,
+                list,
+                negated: false,
+            } if list.iter().all(is_constant) => Some((self.column_of(expr, scopes)?, list.clone())),
             Expr::Or(terms) => {
                 let branches: Vec<Vec<(Column, Vec<Expr>)>> = terms
                     .iter()
-                    .map(|t| t.conjuncts().into_iter().filter_map(|c| self.one_of(c, scopes)).collect())
+                    .map(|t| {
+                        t.conjuncts()
+                            .into_iter()
+                            .filter_map(|c| self.one_of(c, scopes))
+                            .collect()
+                    })
                     .collect();
                 let (first, rest) = branches.split_first()?;
                 first.iter().find_map(|(column, list)| {
@@ -129,7 +193,9 @@ impl<'a> Walk<'a> {
                     system |= is_system_column(n.last());
                     qualified |= n.parts.len() > 2;
                 }
-                Expr::InQuery { expr, query, .. } => in_queries.push((expr.as_ref(), std::ptr::from_ref(query.as_ref()))),
+                Expr::InQuery { expr, query, .. } => {
+                    in_queries.push((expr.as_ref(), std::ptr::from_ref(query.as_ref())))
+                }
                 _ => {}
             },
             &mut |q| queries.push(q),
@@ -138,7 +204,12 @@ impl<'a> Walk<'a> {
         self.out.qualified_columns |= qualified;
         self.out.may_differ |= calls.iter().any(|c| c.over.is_some());
         for c in calls {
-            self.out.calls.push(CallSite { name: c.name.clone(), bare: c.bare, has_args: !c.args.is_empty(), names_output: self.in_item });
+            self.out.calls.push(CallSite {
+                name: c.name.clone(),
+                bare: c.bare,
+                has_args: !c.args.is_empty(),
+                names_output: self.in_item,
+            });
         }
         for q in queries {
             self.in_expression += 1;
@@ -147,7 +218,10 @@ impl<'a> Walk<'a> {
             // `o.k IN (SELECT i.k …)` as a conjunct: of the inner rows only those with the outer key matter.
             // (Elsewhere a NULL among the others would tell false from unknown.)
             let conjunct = self.conjunct_in.contains(&std::ptr::from_ref(q));
-            let outer = in_queries.iter().find(|(_, p)| std::ptr::eq(*p, q)).and_then(|(e, _)| self.column_of(e, scopes));
+            let outer = in_queries
+                .iter()
+                .find(|(_, p)| std::ptr::eq(*p, q))
+                .and_then(|(e, _)| self.column_of(e, scopes));
             if let (true, Some(outer), Some(columns)) = (conjunct, outer, &output.columns)
                 && let [(_, Some(inner))] = columns.as_slice()
                 && output.transparent.contains(inner)

@@ -45,17 +45,29 @@ impl<'a> Walk<'a> {
         }
         if outer && self.out.obstacle.is_none() {
             self.out.obstacle = Some(
-                Fault::new(Code::AGGREGATE_ACROSS_SHARDS, "an aggregate in a subquery may be one of the outer query")
-                    .hint("Qualify its columns by the subquery's own tables."),
+                Fault::new(
+                    Code::AGGREGATE_ACROSS_SHARDS,
+                    "an aggregate in a subquery may be one of the outer query",
+                )
+                .hint("Qualify its columns by the subquery's own tables."),
             );
         }
     }
 
     /// A subquery in FROM is computed per node: its groups, distinct rows and windows must not
     /// reach over shards.
-    pub(super) fn check_local(&mut self, s: &'a Select, refs: &[usize], group: &[Column], aggregated: bool, scopes: &[Scope]) {
+    pub(super) fn check_local(
+        &mut self,
+        s: &'a Select,
+        refs: &[usize],
+        group: &[Column],
+        aggregated: bool,
+        scopes: &[Scope],
+    ) {
         if (aggregated || s.odd_group) && (s.odd_group || !self.holds_key(group, refs)) {
-            self.obstacle(subquery("aggregation in a subquery that doesn't group by the sharding key"));
+            self.obstacle(subquery(
+                "aggregation in a subquery that doesn't group by the sharding key",
+            ));
         }
         let listed: Vec<Column> = s
             .items
@@ -69,7 +81,9 @@ impl<'a> Walk<'a> {
             Distinct::No => {}
             Distinct::All if self.holds_key(&listed, refs) => {}
             Distinct::All | Distinct::On(_) => {
-                self.obstacle(subquery("DISTINCT in a subquery that doesn't select the sharding key"));
+                self.obstacle(subquery(
+                    "DISTINCT in a subquery that doesn't select the sharding key",
+                ));
             }
         }
         for item in &s.items {
@@ -93,7 +107,10 @@ impl<'a> Walk<'a> {
 
 pub fn has_window(e: &Expr) -> bool {
     let mut found = false;
-    e.walk(&mut |e| found |= matches!(e, Expr::Call(c) if c.over.is_some()), &mut |_| {});
+    e.walk(
+        &mut |e| found |= matches!(e, Expr::Call(c) if c.over.is_some()),
+        &mut |_| {},
+    );
     found
 }
 
@@ -126,11 +143,19 @@ pub fn windows_are_local(facts: &Facts, expr: &Expr, refs: &[usize], scopes: &[S
 pub fn holds_key(facts: &Facts, columns: &[Column], refs: &[usize]) -> bool {
     refs.iter().any(|&r| {
         let table = &facts.refs[r];
-        let Home::Sharded(sharding) = &table.home else { return false };
-        !facts.is_nullable(table.entity) && sharding.key.iter().all(|k| {
-            let key = Column { entity: table.entity, name: k.column.clone() };
-            columns.iter().any(|c| *c == key || (facts.reaches(c, &key) && facts.reaches(&key, c)))
-        })
+        let Home::Sharded(sharding) = &table.home else {
+            return false;
+        };
+        !facts.is_nullable(table.entity)
+            && sharding.key.iter().all(|k| {
+                let key = Column {
+                    entity: table.entity,
+                    name: k.column.clone(),
+                };
+                columns
+                    .iter()
+                    .any(|c| *c == key || (facts.reaches(c, &key) && facts.reaches(&key, c)))
+            })
     })
 }
 
@@ -140,7 +165,10 @@ pub fn is_aggregate_call(call: &Call, view: &SessionView) -> bool {
 
 pub fn has_aggregate(e: &Expr, view: &SessionView) -> bool {
     let mut found = false;
-    e.walk(&mut |e| found |= matches!(e, Expr::Call(c) if is_aggregate_call(c, view)), &mut |_| {});
+    e.walk(
+        &mut |e| found |= matches!(e, Expr::Call(c) if is_aggregate_call(c, view)),
+        &mut |_| {},
+    );
     found
 }
 
@@ -149,5 +177,7 @@ pub fn is_aggregated(s: &Select, order: &[OrderItem], view: &SessionView) -> boo
         || s.odd_group
         || s.having.is_some()
         || order.iter().any(|o| has_aggregate(&o.expr, view))
-        || s.items.iter().any(|i| matches!(i, Item::Expr { expr, .. } if has_aggregate(expr, view)))
+        || s.items
+            .iter()
+            .any(|i| matches!(i, Item::Expr { expr, .. } if has_aggregate(expr, view)))
 }

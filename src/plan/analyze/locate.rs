@@ -28,7 +28,10 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
         (db.tables.contains_key(&name) || db.catalog.tables.contains_key(&name)).then_some(name)
     };
     let (found, system) = match &schema {
-        Some(s) => (Some(TableName::new(s.clone(), table.clone())), is_system_schema(s)),
+        Some(s) => (
+            Some(TableName::new(s.clone(), table.clone())),
+            is_system_schema(s),
+        ),
         None => {
             let hit = view.search_path.iter().find_map(|s| known(s));
             let system = hit.is_none() && table.starts_with("pg_");
@@ -36,7 +39,13 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
         }
     };
     let name = found.unwrap_or_else(|| {
-        TableName::new(view.search_path.first().cloned().unwrap_or_else(|| "public".into()), table)
+        TableName::new(
+            view.search_path
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "public".into()),
+            table,
+        )
     });
     let rule = db.tables.get(&name).cloned();
     let home = match (&rule, system) {
@@ -49,7 +58,12 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
         },
     };
     let info = db.catalog.tables.get(&name).cloned();
-    Located { name, home, rule, info }
+    Located {
+        name,
+        home,
+        rule,
+        info,
+    }
 }
 
 fn is_system_schema(schema: &str) -> bool {
@@ -58,5 +72,9 @@ fn is_system_schema(schema: &str) -> bool {
 
 /// Where a table lives that no rule names.
 fn default_node(db: &Database) -> crate::model::NodeId {
-    db.domain(db.default_domain).nodes.first().copied().unwrap_or(db.shell)
+    db.domain(db.default_domain)
+        .nodes
+        .first()
+        .copied()
+        .unwrap_or(db.shell)
 }

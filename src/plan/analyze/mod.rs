@@ -132,11 +132,18 @@ impl<'a> Walk<'a> {
     fn with_ctes<T>(&mut self, ctes: &'a [Cte], recursive: bool, run: impl FnOnce(&mut Self) -> T) -> T {
         let mark = self.ctes.len();
         let sees = |i: usize| mark + if recursive { ctes.len() } else { i };
-        self.ctes.extend(ctes.iter().enumerate().map(|(i, cte)| CteInSight { cte, sees: sees(i) }));
+        self.ctes.extend(
+            ctes.iter()
+                .enumerate()
+                .map(|(i, cte)| CteInSight { cte, sees: sees(i) }),
+        );
         for cte in ctes {
             if let CteBody::Write(root) = cte.body.as_ref() {
                 self.out.writes = true;
-                self.obstacle(Fault::new(Code::WRITE_ACROSS_NODES, "a WITH that writes can't be split over several nodes"));
+                self.obstacle(Fault::new(
+                    Code::WRITE_ACROSS_NODES,
+                    "a WITH that writes can't be split over several nodes",
+                ));
                 self.within(cte, |walk| walk.nested_write(root));
             }
         }
@@ -190,7 +197,13 @@ impl<'a> Walk<'a> {
         match body {
             Body::Select(s) => {
                 let first = self.out.facts.refs.len();
-                let order = if top { q.order.as_slice() } else if arm { &[] } else { q.order.as_slice() };
+                let order = if top {
+                    q.order.as_slice()
+                } else if arm {
+                    &[]
+                } else {
+                    q.order.as_slice()
+                };
                 let output = self.select(s, order, outer, top);
                 if arm {
                     self.out.arms.push(first..self.out.facts.refs.len());
@@ -229,16 +242,28 @@ impl<'a> Walk<'a> {
                 if top {
                     q.order.iter().for_each(|item| self.expr(&item.expr, outer));
                 }
-                Output { dist, columns: None, transparent: Vec::new() }
+                Output {
+                    dist,
+                    columns: None,
+                    transparent: Vec::new(),
+                }
             }
             Body::Values(rows) => {
                 rows.iter().flatten().for_each(|e| self.expr(e, outer));
-                Output { dist: Dist::Same, columns: None, transparent: Vec::new() }
+                Output {
+                    dist: Dist::Same,
+                    columns: None,
+                    transparent: Vec::new(),
+                }
             }
             Body::Write(root) => {
                 self.out.writes = true;
                 self.nested_write(root);
-                Output { dist: Dist::Same, columns: None, transparent: Vec::new() }
+                Output {
+                    dist: Dist::Same,
+                    columns: None,
+                    transparent: Vec::new(),
+                }
             }
         }
     }
@@ -287,11 +312,21 @@ impl<'a> Walk<'a> {
             self.out.top = scope.clone();
         }
         if self.in_expression == 0 {
-            self.out.anchors.extend(from_refs.iter().copied().filter(|r| !self.out.anchors.contains(r)).collect::<Vec<_>>());
+            self.out.anchors.extend(
+                from_refs
+                    .iter()
+                    .copied()
+                    .filter(|r| !self.out.anchors.contains(r))
+                    .collect::<Vec<_>>(),
+            );
         }
         let columns = self.columns(&s.items, &scope, &scopes);
         let aggregated = is_aggregated(s, order, self.view);
-        let group: Vec<Column> = s.group.iter().filter_map(|e| self.column_of(e, &scopes)).collect();
+        let group: Vec<Column> = s
+            .group
+            .iter()
+            .filter_map(|e| self.column_of(e, &scopes))
+            .collect();
         if !top && dist == Dist::Spread {
             self.check_local(s, &from_refs, &group, aggregated, &scopes);
         }
@@ -299,7 +334,9 @@ impl<'a> Walk<'a> {
             || s.windows
             || s.odd_group
             || matches!(s.distinct, Distinct::On(_))
-            || s.items.iter().any(|i| matches!(i, Item::Expr { expr, .. } if has_window(expr)));
+            || s.items
+                .iter()
+                .any(|i| matches!(i, Item::Expr { expr, .. } if has_window(expr)));
         let transparent = if opaque {
             Vec::new()
         } else if aggregated {
@@ -307,7 +344,11 @@ impl<'a> Walk<'a> {
         } else {
             columns.iter().flatten().filter_map(|(_, c)| c.clone()).collect()
         };
-        Output { dist, columns, transparent }
+        Output {
+            dist,
+            columns,
+            transparent,
+        }
     }
 
     fn column_of(&self, expr: &Expr, scopes: &[Scope]) -> Option<Column> {
@@ -335,8 +376,11 @@ fn subquery(what: &str) -> Fault {
 }
 
 fn window() -> Fault {
-    Fault::new(Code::WINDOW_ACROSS_SHARDS, "a window function over rows of several shards isn't supported")
-        .hint("PARTITION BY the sharding key, or give the sharding key in WHERE.")
+    Fault::new(
+        Code::WINDOW_ACROSS_SHARDS,
+        "a window function over rows of several shards isn't supported",
+    )
+    .hint("PARTITION BY the sharding key, or give the sharding key in WHERE.")
 }
 
 pub fn window_fault() -> Fault {

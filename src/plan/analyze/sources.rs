@@ -11,7 +11,12 @@ use super::{Dist, Output, Valid, Walk, subquery};
 const MAX_REFS: usize = 512;
 
 impl<'a> Walk<'a> {
-    pub(super) fn columns(&self, items: &[Item], scope: &Scope, scopes: &[Scope]) -> Option<Vec<(Box<str>, Option<Column>)>> {
+    pub(super) fn columns(
+        &self,
+        items: &[Item],
+        scope: &Scope,
+        scopes: &[Scope],
+    ) -> Option<Vec<(Box<str>, Option<Column>)>> {
         let mut out = Vec::new();
         for item in items {
             match item {
@@ -40,11 +45,23 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn expand(&self, entity: EntityId, out: &mut Vec<(Box<str>, Option<Column>)>) -> Option<()> {
-        let column = |name: &Box<str>| (name.clone(), Some(Column { entity, name: name.clone() }));
+        let column = |name: &Box<str>| {
+            (
+                name.clone(),
+                Some(Column {
+                    entity,
+                    name: name.clone(),
+                }),
+            )
+        };
         match &self.out.facts.entities[entity].shape {
             Shape::Table { info: Some(info), .. } => out.extend(info.columns.iter().map(|c| column(&c.name))),
-            Shape::Derived { columns: Some(columns) } => out.extend(columns.iter().map(|(n, _)| column(n))),
-            Shape::Table { info: None, .. } | Shape::Derived { columns: None } | Shape::Unknown => return None,
+            Shape::Derived {
+                columns: Some(columns),
+            } => out.extend(columns.iter().map(|(n, _)| column(n))),
+            Shape::Table { info: None, .. } | Shape::Derived { columns: None } | Shape::Unknown => {
+                return None;
+            }
         }
         Some(())
     }
@@ -59,7 +76,12 @@ impl<'a> Walk<'a> {
     ) -> Dist {
         match source {
             Source::Table(t) => self.table(t, scope),
-            Source::Derived { query, alias, columns, lateral } => {
+            Source::Derived {
+                query,
+                alias,
+                columns,
+                lateral,
+            } => {
                 let mut scopes = outer.to_vec();
                 if *lateral {
                     scopes.push(scope.clone());
@@ -76,7 +98,14 @@ impl<'a> Walk<'a> {
                 scope.entities.push(entity);
                 Dist::Same
             }
-            Source::Join { kind, left, right, on, using, natural } => {
+            Source::Join {
+                kind,
+                left,
+                right,
+                on,
+                using,
+                natural,
+            } => {
                 let mark = scope.entities.len();
                 let first = self.out.facts.entities.len();
                 let l = self.source(left, scope, outer, pending);
@@ -90,7 +119,10 @@ impl<'a> Walk<'a> {
                     JoinKind::Right => self.out.facts.nullable.push(first..second),
                     JoinKind::Full => self.out.facts.nullable.push(first..end),
                 }
-                let (a, b) = (scope.entities[mark..middle].to_vec(), scope.entities[middle..].to_vec());
+                let (a, b) = (
+                    scope.entities[mark..middle].to_vec(),
+                    scope.entities[middle..].to_vec(),
+                );
                 let valid: Valid = match kind {
                     JoinKind::Inner => a.iter().chain(&b).copied().collect(),
                     JoinKind::Left => b.clone(),
@@ -116,17 +148,34 @@ impl<'a> Walk<'a> {
 
     pub(super) fn hide_bare_names(&self, entity: EntityId, scope: &mut Scope) {
         if let Shape::Table { info, keys } = &self.out.facts.entities[entity].shape {
-            let names = info.iter().flat_map(|i| i.columns.iter().map(|c| c.name.clone())).chain(keys.iter().cloned());
+            let names = info
+                .iter()
+                .flat_map(|i| i.columns.iter().map(|c| c.name.clone()))
+                .chain(keys.iter().cloned());
             for name in names {
                 scope.merged.insert(name, None);
             }
         }
     }
 
-    pub(super) fn using(&mut self, column: &str, a: &[EntityId], b: &[EntityId], kind: JoinKind, valid: &Valid, scope: &mut Scope) {
-        let name = Name { parts: vec![column.into()], span: Span::default() };
+    pub(super) fn using(
+        &mut self,
+        column: &str,
+        a: &[EntityId],
+        b: &[EntityId],
+        kind: JoinKind,
+        valid: &Valid,
+        scope: &mut Scope,
+    ) {
+        let name = Name {
+            parts: vec![column.into()],
+            span: Span::default(),
+        };
         let side = |entities: &[EntityId]| {
-            let scopes = [Scope { entities: entities.to_vec(), merged: scope.merged.clone() }];
+            let scopes = [Scope {
+                entities: entities.to_vec(),
+                merged: scope.merged.clone(),
+            }];
             self.out.facts.resolve(&name, &scopes)
         };
         let (left, right) = (side(a), side(b));
@@ -153,7 +202,10 @@ impl<'a> Walk<'a> {
             JoinKind::Right => (right, left),
             JoinKind::Full => {
                 if left == Dist::Spread || right == Dist::Spread {
-                    self.obstacle(Fault::new(Code::NOT_COLOCATED, "FULL JOIN with a sharded table needs all its shards on one node"));
+                    self.obstacle(Fault::new(
+                        Code::NOT_COLOCATED,
+                        "FULL JOIN with a sharded table needs all its shards on one node",
+                    ));
                 }
                 (Dist::Spread, Dist::Same)
             }
@@ -167,10 +219,20 @@ impl<'a> Walk<'a> {
                 .hint("Put the sharded table on the preserved side, or use an inner join."),
             );
         }
-        if left == Dist::Spread || right == Dist::Spread { Dist::Spread } else { Dist::Same }
+        if left == Dist::Spread || right == Dist::Spread {
+            Dist::Spread
+        } else {
+            Dist::Same
+        }
     }
 
-    pub(super) fn derived(&mut self, output: Output, label: Option<Box<str>>, renamed: &[Box<str>], scope: &mut Scope) -> Dist {
+    pub(super) fn derived(
+        &mut self,
+        output: Output,
+        label: Option<Box<str>>,
+        renamed: &[Box<str>],
+        scope: &mut Scope,
+    ) -> Dist {
         let mut columns = output.columns;
         if let Some(columns) = &mut columns {
             for (column, name) in columns.iter_mut().zip(renamed) {
@@ -184,7 +246,12 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let entity = self.out.facts.add_entity(label, Shape::Derived { columns: columns.clone() });
+        let entity = self.out.facts.add_entity(
+            label,
+            Shape::Derived {
+                columns: columns.clone(),
+            },
+        );
         for (name, inner) in columns.into_iter().flatten() {
             let Some(inner) = inner else { continue };
             let column = Column { entity, name };
@@ -239,7 +306,14 @@ impl<'a> Walk<'a> {
             Home::Node(_) | Home::Everywhere(_) | Home::System => Vec::new(),
         };
         let label = t.alias.clone().or_else(|| Some(located.name.table.clone()));
-        let shape = if t.renames { Shape::Unknown } else { Shape::Table { info: located.info.clone(), keys } };
+        let shape = if t.renames {
+            Shape::Unknown
+        } else {
+            Shape::Table {
+                info: located.info.clone(),
+                keys,
+            }
+        };
         let entity = self.out.facts.add_entity(label, shape);
         let dist = match &located.home {
             Home::Sharded(_) => Dist::Spread,

@@ -12,12 +12,18 @@ impl<'a> Walk<'a> {
         let (target, set) = match root {
             Root::Query(_) => (None, Vec::new()),
             Root::Insert(i) => {
-                let set = i.conflict.iter().flat_map(|c| &c.set).flat_map(|a| a.columns.iter().cloned()).collect();
+                let set = i
+                    .conflict
+                    .iter()
+                    .flat_map(|c| &c.set)
+                    .flat_map(|a| a.columns.iter().cloned())
+                    .collect();
                 (Some(i.table.name.span), set)
             }
-            Root::Update(w) | Root::Delete(w) => {
-                (Some(w.table.name.span), w.set.iter().flat_map(|a| a.columns.iter().cloned()).collect())
-            }
+            Root::Update(w) | Root::Delete(w) => (
+                Some(w.table.name.span),
+                w.set.iter().flat_map(|a| a.columns.iter().cloned()).collect(),
+            ),
         };
         match root {
             Root::Query(q) => {

@@ -20,24 +20,40 @@ impl Binder<'_, '_> {
         let mut next_ids: Vec<Vec<i64>> = Vec::new();
         // Ids first: rows are routed by them where they are the key.
         for row in &insert.rows.rows {
-            let wanted = insert.rows.added.iter().filter(|(_, f)| *f == Fill::NextId).count()
+            let wanted = insert
+                .rows
+                .added
+                .iter()
+                .filter(|(_, f)| *f == Fill::NextId)
+                .count()
                 + row.replaced.iter().filter(|(_, f)| *f == Fill::NextId).count();
-            let ids = (0..wanted).map(|_| (self.moment.next_id)()).collect::<Result<Vec<_>, _>>()?;
+            let ids = (0..wanted)
+                .map(|_| (self.moment.next_id)())
+                .collect::<Result<Vec<_>, _>>()?;
             next_ids.push(ids);
         }
         let groups = self.insert_groups(insert, &next_ids)?;
-        let fills = !insert.rows.added.is_empty() || insert.replaced.iter().any(|r| !r.is_empty()) || !insert.now.is_empty();
+        let fills = !insert.rows.added.is_empty()
+            || insert.replaced.iter().any(|r| !r.is_empty())
+            || !insert.now.is_empty();
         let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
         let mut parts = Vec::new();
         for ((node, shard), rows) in &groups {
-            let separate = insert.table.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate);
+            let separate = insert
+                .table
+                .pruning
+                .as_ref()
+                .is_some_and(|p| p.sharding.layout == Layout::Separate);
             let whole = rows.len() == insert.rows.rows.len();
             let mut part = part(*node, Text::Original);
             part.shards = shard.iter().copied().collect();
             if let Some(p) = &insert.table.pruning
                 && !separate
             {
-                part.shards = self.row_shards(insert, rows, &next_ids, &p.sharding)?.into_iter().collect();
+                part.shards = self
+                    .row_shards(insert, rows, &next_ids, &p.sharding)?
+                    .into_iter()
+                    .collect();
             }
             if !whole || fills || separate {
                 let mut splices = self.row_splices(insert, rows, &next_ids)?;
@@ -56,7 +72,12 @@ impl Binder<'_, '_> {
             && time.create_outside
         {
             let name = &insert.table.table.name;
-            plan.periods = plan.parts.iter().flat_map(|p| &p.shards).map(|s| (name.clone(), *s)).collect();
+            plan.periods = plan
+                .parts
+                .iter()
+                .flat_map(|p| &p.shards)
+                .map(|s| (name.clone(), *s))
+                .collect();
         }
         Ok(plan)
     }
@@ -86,18 +107,35 @@ impl Binder<'_, '_> {
                 for row in all {
                     let shard = self.row_shard(insert, row, ids, sharding)?;
                     let by_table = (sharding.layout == Layout::Separate).then_some(shard);
-                    groups.entry((sharding.node_of(shard), by_table)).or_default().push(row);
+                    groups
+                        .entry((sharding.node_of(shard), by_table))
+                        .or_default()
+                        .push(row);
                 }
             }
         }
         Ok(groups)
     }
 
-    pub(super) fn row_shards(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>], sharding: &Sharding) -> Result<BTreeSet<ShardId>, Fault> {
-        rows.iter().map(|r| self.row_shard(insert, *r, ids, sharding)).collect()
+    pub(super) fn row_shards(
+        &self,
+        insert: &InsertRoute,
+        rows: &[usize],
+        ids: &[Vec<i64>],
+        sharding: &Sharding,
+    ) -> Result<BTreeSet<ShardId>, Fault> {
+        rows.iter()
+            .map(|r| self.row_shard(insert, *r, ids, sharding))
+            .collect()
     }
 
-    pub(super) fn row_shard(&self, insert: &InsertRoute, row: usize, ids: &[Vec<i64>], sharding: &Sharding) -> Result<ShardId, Fault> {
+    pub(super) fn row_shard(
+        &self,
+        insert: &InsertRoute,
+        row: usize,
+        ids: &[Vec<i64>],
+        sharding: &Sharding,
+    ) -> Result<ShardId, Fault> {
         let table = &insert.table.table.name;
         let types = &insert.rows.key_types;
         let mut key = Vec::new();
@@ -105,20 +143,30 @@ impl Binder<'_, '_> {
             let value = match source {
                 KeySource::Cell(expr) => self.constants().key(expr, *ty),
                 KeySource::Now => Key::Known(self.now_value(*ty)?),
-                KeySource::NextId(n) => ids[row].get(*n).map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
+                KeySource::NextId(n) => ids[row]
+                    .get(*n)
+                    .map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
             };
             match value {
                 // What an assignment to varchar(n) cuts off isn't known here.
-                Key::Known(Value::Text(t)) if *ty == KeyType::Text && t.last() == Some(&b' ') && insert.rows.cut_blanks => {
+                Key::Known(Value::Text(t))
+                    if *ty == KeyType::Text && t.last() == Some(&b' ') && insert.rows.cut_blanks =>
+                {
                     return Err(Fault::new(
                         Code::KEY_MISSING,
-                        format!("a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off", column.column),
+                        format!(
+                            "a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off",
+                            column.column
+                        ),
                     ));
                 }
                 Key::Known(v) => key.push(v),
                 Key::Null => {
-                    return Err(Fault::new(Code::KEY_MISSING, format!("the sharding key {table}.{} must not be NULL", column.column))
-                        .sqlstate("23502"));
+                    return Err(Fault::new(
+                        Code::KEY_MISSING,
+                        format!("the sharding key {table}.{} must not be NULL", column.column),
+                    )
+                    .sqlstate("23502"));
                 }
                 Key::Nothing | Key::Unknown => {
                     return Err(Fault::new(
@@ -131,17 +179,33 @@ impl Binder<'_, '_> {
         }
         sharding.scheme.shard_of(&key, types).ok_or_else(|| {
             let shown: Vec<String> = key.iter().map(ToString::to_string).collect();
-            Fault::new(Code::KEY_OUTSIDE, format!("no shard of {table} holds the key {}", shown.join(", ")))
-                .hint("Add the value to the table's rules.")
+            Fault::new(
+                Code::KEY_OUTSIDE,
+                format!("no shard of {table} holds the key {}", shown.join(", ")),
+            )
+            .hint("Add the value to the table's rules.")
         })
     }
 
-    pub(super) fn row_splices(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>]) -> Result<Vec<Splice>, Fault> {
+    pub(super) fn row_splices(
+        &self,
+        insert: &InsertRoute,
+        rows: &[usize],
+        ids: &[Vec<i64>],
+    ) -> Result<Vec<Splice>, Fault> {
         let mut splices = self.now_splices(&insert.now)?;
         let added = &insert.rows.added;
         if !added.is_empty() {
-            let names: Vec<String> = added.iter().map(|(c, _)| format!(", \"{}\"", c.replace('"', "\"\""))).collect();
-            let text = format!("{}{}{}", insert.rows.list_prefix, names.concat(), insert.rows.list_suffix);
+            let names: Vec<String> = added
+                .iter()
+                .map(|(c, _)| format!(", \"{}\"", c.replace('"', "\"\"")))
+                .collect();
+            let text = format!(
+                "{}{}{}",
+                insert.rows.list_prefix,
+                names.concat(),
+                insert.rows.list_suffix
+            );
             splices.push(Splice::insert(insert.list_at, text));
         }
         let kept: BTreeSet<usize> = rows.iter().copied().collect();
@@ -152,23 +216,39 @@ impl Binder<'_, '_> {
             let from = previous_end.unwrap_or(span.start);
             previous_end = Some(span.end);
             if !kept.contains(&i) {
-                splices.push(Splice::replace(Span { start: from, end: span.end }, ""));
+                splices.push(Splice::replace(
+                    Span {
+                        start: from,
+                        end: span.end,
+                    },
+                    "",
+                ));
                 continue;
             }
             if first && from != span.start {
-                splices.push(Splice::replace(Span { start: from, end: span.start }, " "));
+                splices.push(Splice::replace(
+                    Span {
+                        start: from,
+                        end: span.start,
+                    },
+                    " ",
+                ));
             }
             first = false;
             let mut next = ids[i].iter();
             let mut text_of = |fill: &Fill| match fill {
-                Fill::NextId => Ok(next.next().map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
+                Fill::NextId => Ok(next
+                    .next()
+                    .map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
                 Fill::Now(ty) => self.now_text(sql_type(*ty)),
             };
             for ((_, fill), at) in insert.rows.rows[i].replaced.iter().zip(&insert.replaced[i]) {
                 splices.push(Splice::replace(*at, text_of(fill)?));
             }
-            let values: Vec<String> =
-                added.iter().map(|(_, fill)| Ok(format!(", {}", text_of(fill)?))).collect::<Result<_, Fault>>()?;
+            let values: Vec<String> = added
+                .iter()
+                .map(|(_, fill)| Ok(format!(", {}", text_of(fill)?)))
+                .collect::<Result<_, Fault>>()?;
             if !values.is_empty() {
                 splices.push(Splice::insert(span.end - 1, values.concat()));
             }

@@ -33,7 +33,12 @@ pub(super) struct Binder<'a, 'm> {
 
 impl Binder<'_, '_> {
     fn constants(&self) -> Constants<'_> {
-        Constants { slots: &self.literals, params: self.params, time_zone: self.view.time_zone.as_ref(), untyped: &self.compiled.untyped }
+        Constants {
+            slots: &self.literals,
+            params: self.params,
+            time_zone: self.view.time_zone.as_ref(),
+            untyped: &self.compiled.untyped,
+        }
     }
 
     fn plan(&self, parts: Vec<Part>, merge: Merge) -> Plan {
@@ -55,14 +60,24 @@ impl Binder<'_, '_> {
         if splices.is_empty() {
             return Text::Original;
         }
-        Text::Spliced(splice(&self.compiled.shape, &self.compiled.slots, &self.literals, splices).into())
+        Text::Spliced(
+            splice(
+                &self.compiled.shape,
+                &self.compiled.slots,
+                &self.literals,
+                splices,
+            )
+            .into(),
+        )
     }
 
     fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
         let text = |n: &NowSplice| -> Result<String, Fault> {
             let value = self.now_text(n.ty)?;
             // A scalar subquery's column gives its name, as the function does.
-            Ok(n.name.as_ref().map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
+            Ok(n.name
+                .as_ref()
+                .map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
         };
         list.iter().map(|n| Ok(Splice::replace(n.at, text(n)?))).collect()
     }
@@ -73,7 +88,10 @@ impl Binder<'_, '_> {
         Ok(match ty {
             "date" => format!("'{}'::pg_catalog.date", value(KeyType::Date)?),
             "timestamp" => format!("'{}'::pg_catalog.timestamp", value(KeyType::Timestamp)?),
-            _ => format!("'{}+00'::pg_catalog.timestamptz", Value::Timestamp(self.moment.now_us)),
+            _ => format!(
+                "'{}+00'::pg_catalog.timestamptz",
+                Value::Timestamp(self.moment.now_us)
+            ),
         })
     }
 
@@ -83,8 +101,11 @@ impl Binder<'_, '_> {
             return Ok(Value::Timestamp(self.moment.now_us));
         }
         let zone = self.view.time_zone.as_ref().ok_or_else(|| {
-            Fault::new(Code::FUNCTION_ACROSS_NODES, "the local time can't be computed in the session's TimeZone")
-                .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
+            Fault::new(
+                Code::FUNCTION_ACROSS_NODES,
+                "the local time can't be computed in the session's TimeZone",
+            )
+            .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
         })?;
         let local = local_us(self.moment.now_us, zone);
         Ok(match ty {
@@ -104,11 +125,21 @@ impl Binder<'_, '_> {
                 Ok(plan)
             }
             Route::Same { nodes, now } => {
-                let text = self.spliced(if nodes.len() > 1 { self.now_splices(now)? } else { Vec::new() });
-                Ok(self.plan(nodes.iter().map(|n| part(*n, text.clone())).collect(), Merge::Same))
+                let text = self.spliced(if nodes.len() > 1 {
+                    self.now_splices(now)?
+                } else {
+                    Vec::new()
+                });
+                Ok(self.plan(
+                    nodes.iter().map(|n| part(*n, text.clone())).collect(),
+                    Merge::Same,
+                ))
             }
             Route::Parts(list) => {
-                let parts = list.iter().map(|(n, text)| part(*n, Text::Spliced(text.as_str().into()))).collect();
+                let parts = list
+                    .iter()
+                    .map(|(n, text)| part(*n, Text::Spliced(text.as_str().into())))
+                    .collect();
                 Ok(self.plan(parts, Merge::Same))
             }
             Route::Tables(tables) => self.tables(tables),
@@ -142,17 +173,25 @@ impl Binder<'_, '_> {
             Some(list) => list.first().copied().ok_or_else(cross_node)?,
         };
         if !separate {
-            return Ok(super::planner::Describe { node, text: Text::Original });
+            return Ok(super::planner::Describe {
+                node,
+                text: Text::Original,
+            });
         }
         let splices = tables
             .iter()
             .filter_map(|t| {
                 let sharding = &t.pruning.as_ref()?.sharding;
-                let shard = (0..sharding.place.len() as i32).map(ShardId).find(|s| sharding.node_of(*s) == node)?;
+                let shard = (0..sharding.place.len() as i32)
+                    .map(ShardId)
+                    .find(|s| sharding.node_of(*s) == node)?;
                 name_splice(t, shard)
             })
             .collect();
-        Ok(super::planner::Describe { node, text: self.spliced(splices) })
+        Ok(super::planner::Describe {
+            node,
+            text: self.spliced(splices),
+        })
     }
 
     /// The shards of each sharded table.
@@ -162,14 +201,20 @@ impl Binder<'_, '_> {
             .tables
             .iter()
             .map(|t| {
-                let Some(pruning) = &t.pruning else { return Ok(None) };
+                let Some(pruning) = &t.pruning else {
+                    return Ok(None);
+                };
                 if let Some(shard) = tables.shard_hint {
                     return hinted_shard(&pruning.sharding, shard, t).map(Some);
                 }
                 if let Some(key) = &tables.key_hint {
                     return hinted_key(pruning, key, t, self.view.time_zone.as_ref()).map(Some);
                 }
-                Ok(Some(if pruning.is_hopeless() { Shards::All } else { pruning.shards(&constants) }))
+                Ok(Some(if pruning.is_hopeless() {
+                    Shards::All
+                } else {
+                    pruning.shards(&constants)
+                }))
             })
             .collect()
     }
@@ -210,7 +255,9 @@ impl Binder<'_, '_> {
             None => self.any_node(tables, complete.as_deref()),
         };
         // A table without a needed row must still be there to be named.
-        if complete.is_some_and(|list| !list.contains(&node)) || !tables.tables.iter().all(|t| is_on(&t.table.home, node)) {
+        if complete.is_some_and(|list| !list.contains(&node))
+            || !tables.tables.iter().all(|t| is_on(&t.table.home, node))
+        {
             return Err(cross_node());
         }
         let mut part = part(node, Text::Original);
@@ -220,7 +267,10 @@ impl Binder<'_, '_> {
 
     /// No row is needed, or any node has them all.
     fn any_node(&self, tables: &Tables, complete: Option<&[NodeId]>) -> NodeId {
-        let sharded = tables.tables.iter().find_map(|t| t.pruning.as_ref().and_then(|p| p.sharding.nodes.first().copied()));
+        let sharded = tables
+            .tables
+            .iter()
+            .find_map(|t| t.pruning.as_ref().and_then(|p| p.sharding.nodes.first().copied()));
         let shell = self.view.database.shell;
         match (sharded, complete) {
             (Some(node), None) => node,
@@ -238,7 +288,11 @@ impl Binder<'_, '_> {
         let text = self.spliced(splices);
         let parts = nodes
             .iter()
-            .map(|n| Part { shards: listed(tables, shards, Some(*n)), needs_param_types, ..part(*n, text.clone()) })
+            .map(|n| Part {
+                shards: listed(tables, shards, Some(*n)),
+                needs_param_types,
+                ..part(*n, text.clone())
+            })
             .collect();
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
     }
@@ -246,7 +300,9 @@ impl Binder<'_, '_> {
     /// Is there a parameter in LIMIT or OFFSET that the parts' text no longer has?
     fn drops_params(&self, s: &ScatterSplices, splices: &[Splice]) -> bool {
         let kept = |e: &Expr| match e {
-            Expr::Param(n) => splices.iter().any(|s| s.text.contains(&format!("${n}::pg_catalog.int8"))),
+            Expr::Param(n) => splices
+                .iter()
+                .any(|s| s.text.contains(&format!("${n}::pg_catalog.int8"))),
             _ => !has_param(e),
         };
         !s.scatter.limit.iter().chain(&s.scatter.offset).all(kept)
@@ -257,11 +313,19 @@ impl Binder<'_, '_> {
         merge.limit = self.count(s.scatter.limit.as_ref(), "LIMIT")?;
         merge.offset = self.count(s.scatter.offset.as_ref(), "OFFSET")?.unwrap_or(0);
         let mut splices = self.now_splices(&s.now)?;
-        splices.extend(s.hidden.iter().map(|(at, text)| Splice::insert(*at, text.clone())));
+        splices.extend(
+            s.hidden
+                .iter()
+                .map(|(at, text)| Splice::insert(*at, text.clone())),
+        );
         splices.extend(s.remove.iter().map(|at| Splice::replace(*at, "")));
         if s.scatter.limit.is_some() && s.scatter.push_limit {
             // A parameter must stay in the text, or the server couldn't tell its type.
-            let fits = merge.limit.unwrap_or(0).checked_add(merge.offset).is_some_and(|n| i64::try_from(n).is_ok());
+            let fits = merge
+                .limit
+                .unwrap_or(0)
+                .checked_add(merge.offset)
+                .is_some_and(|n| i64::try_from(n).is_ok());
             let term = |e: &Option<Expr>, value: u64| match e {
                 Some(Expr::Param(n)) => format!("${n}::pg_catalog.int8"),
                 _ => value.to_string(),
@@ -283,17 +347,17 @@ impl Binder<'_, '_> {
         match self.constants().key(expr, KeyType::Int8) {
             Key::Known(Value::Int(n)) => match u64::try_from(n) {
                 Ok(n) => Ok(Some(n)),
-                Err(_) => Err(Fault::new(Code::LIMIT_NOT_KNOWN, format!("{what} must not be negative")).sqlstate(if what == "LIMIT" {
-                    "2201W"
-                } else {
-                    "2201X"
-                })),
+                Err(_) => Err(
+                    Fault::new(Code::LIMIT_NOT_KNOWN, format!("{what} must not be negative"))
+                        .sqlstate(if what == "LIMIT" { "2201W" } else { "2201X" }),
+                ),
             },
             Key::Null => Ok(None),
-            Key::Known(_) | Key::Nothing | Key::Unknown => {
-                Err(Fault::new(Code::LIMIT_NOT_KNOWN, format!("the value of {what} isn't an integer that can be read here"))
-                    .hint("Write a whole number, or pass a bigint parameter."))
-            }
+            Key::Known(_) | Key::Nothing | Key::Unknown => Err(Fault::new(
+                Code::LIMIT_NOT_KNOWN,
+                format!("the value of {what} isn't an integer that can be read here"),
+            )
+            .hint("Write a whole number, or pass a bigint parameter.")),
         }
     }
 
@@ -303,7 +367,10 @@ impl Binder<'_, '_> {
         for (table, set) in tables.tables.iter().zip(shards) {
             lists.push(match (&table.pruning, set) {
                 (Some(p), Some(set)) => Some(set.listed(&p.sharding).ok_or_else(|| {
-                    Fault::new(Code::UNSUPPORTED_STATEMENT, format!("the shards of {} can't be listed", table.table.name))
+                    Fault::new(
+                        Code::UNSUPPORTED_STATEMENT,
+                        format!("the shards of {} can't be listed", table.table.name),
+                    )
                 })?),
                 _ => None,
             });
@@ -332,16 +399,26 @@ impl Binder<'_, '_> {
                 self.check_complete(tables, *node)?;
                 touched.dedup();
                 let text = self.spliced(splices);
-                return Ok(self.plan(vec![Part { shards: touched, ..part(*node, text) }], Merge::Relay));
+                return Ok(self.plan(
+                    vec![Part {
+                        shards: touched,
+                        ..part(*node, text)
+                    }],
+                    Merge::Relay,
+                ));
             }
         }
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let union: BTreeSet<ShardId> = lists.iter().flatten().flatten().copied().collect();
         let (merge, common) = self.merge(scatter)?;
-        let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else { return Err(cross_node()) };
+        let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else {
+            return Err(cross_node());
+        };
         // Shard numbers of different placements don't go together, and a table that keeps its name would be
         // read once for each shard of the others.
-        let alike = |p: &super::prune::Pruning| p.sharding.group == first.sharding.group && p.sharding.layout == first.sharding.layout;
+        let alike = |p: &super::prune::Pruning| {
+            p.sharding.group == first.sharding.group && p.sharding.layout == first.sharding.layout
+        };
         if union.is_empty() || !tables.tables.iter().filter_map(|t| t.pruning.as_ref()).all(alike) {
             return Err(cross_node());
         }
@@ -351,8 +428,18 @@ impl Binder<'_, '_> {
             let node = first.sharding.node_of(shard);
             self.check_complete(tables, node)?;
             let mut splices = common.clone();
-            splices.extend(tables.tables.iter().filter(|t| t.pruning.is_some()).flat_map(|t| name_splice(t, shard)));
-            parts.push(Part { shards: vec![shard], needs_param_types, ..part(node, self.spliced(splices)) });
+            splices.extend(
+                tables
+                    .tables
+                    .iter()
+                    .filter(|t| t.pruning.is_some())
+                    .flat_map(|t| name_splice(t, shard)),
+            );
+            parts.push(Part {
+                shards: vec![shard],
+                needs_param_types,
+                ..part(node, self.spliced(splices))
+            });
         }
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
     }
@@ -365,11 +452,15 @@ impl Binder<'_, '_> {
         });
         if missing { Err(cross_node()) } else { Ok(()) }
     }
-
 }
 
 fn part(node: NodeId, text: Text) -> Part {
-    Part { node, text, shards: Vec::new(), needs_param_types: false }
+    Part {
+        node,
+        text,
+        shards: Vec::new(),
+        needs_param_types: false,
+    }
 }
 
 fn has_param(expr: &Expr) -> bool {
@@ -399,7 +490,10 @@ fn listed(tables: &Tables, shards: &[Option<Shards>], node: Option<NodeId>) -> V
         if let (Some(p), Some(set)) = (&table.pruning, set)
             && let Some(list) = set.listed(&p.sharding)
         {
-            out.extend(list.into_iter().filter(|s| node.is_none_or(|n| p.sharding.node_of(*s) == n)));
+            out.extend(
+                list.into_iter()
+                    .filter(|s| node.is_none_or(|n| p.sharding.node_of(*s) == n)),
+            );
         }
     }
     out.into_iter().collect()
@@ -422,7 +516,11 @@ fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
         return None;
     }
     let quote = |s: &str| format!("\"{}\"", s.replace('"', "\"\""));
-    let mut text = format!("{}.{}", quote(&table.table.name.schema), quote(&physical_name(rule, shard)));
+    let mut text = format!(
+        "{}.{}",
+        quote(&table.table.name.schema),
+        quote(&physical_name(rule, shard))
+    );
     if !table.table.has_alias {
         // The statement may qualify columns by the table's name.
         text.push_str(&format!(" AS {}", quote(&table.written)));
@@ -431,18 +529,39 @@ fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
 }
 
 fn hinted_shard(sharding: &Sharding, shard: i32, table: &NamedTable) -> Result<Shards, Fault> {
-    if sharding.fixed_shards().is_some_and(|n| shard < 0 || shard >= n as i32) {
+    if sharding
+        .fixed_shards()
+        .is_some_and(|n| shard < 0 || shard >= n as i32)
+    {
         return Err(Fault::new(
             Code::BAD_HINT,
-            format!("{} has no shard {shard}: they go from 0 to {}", table.table.name, sharding.place.len() - 1),
+            format!(
+                "{} has no shard {shard}: they go from 0 to {}",
+                table.table.name,
+                sharding.place.len() - 1
+            ),
         ));
     }
     Ok(Shards::These(BTreeSet::from([ShardId(shard)])))
 }
 
-fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zone: Option<&TimeZone>) -> Result<Shards, Fault> {
-    let bad = |why: &str| Fault::new(Code::BAD_HINT, format!("the key hint '{key}' for {}: {why}", table.table.name));
-    let parts: Vec<&str> = if pruning.keys.len() == 1 { vec![key] } else { key.split(',').map(str::trim).collect() };
+fn hinted_key(
+    pruning: &super::prune::Pruning,
+    key: &str,
+    table: &NamedTable,
+    zone: Option<&TimeZone>,
+) -> Result<Shards, Fault> {
+    let bad = |why: &str| {
+        Fault::new(
+            Code::BAD_HINT,
+            format!("the key hint '{key}' for {}: {why}", table.table.name),
+        )
+    };
+    let parts: Vec<&str> = if pruning.keys.len() == 1 {
+        vec![key]
+    } else {
+        key.split(',').map(str::trim).collect()
+    };
     if parts.len() != pruning.keys.len() {
         return Err(bad("it needs one value for each key column, separated by commas"));
     }
@@ -456,7 +575,11 @@ fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zo
         }
         types.push(ty);
     }
-    let shard = pruning.sharding.scheme.shard_of(&values, &types).ok_or_else(|| bad("no shard holds it"))?;
+    let shard = pruning
+        .sharding
+        .scheme
+        .shard_of(&values, &types)
+        .ok_or_else(|| bad("no shard holds it"))?;
     Ok(Shards::These(BTreeSet::from([shard])))
 }
 

@@ -19,7 +19,12 @@ fn figure(tree: &Tree) -> Option<(Box<str>, bool)> {
         Tree::CompoundIdentifier(list) => Some((list.last().map(fold)?, true)),
         Tree::Nested(inner) => figure(inner),
         Tree::Function(f) => Some((folded_parts(&f.name)?.last().cloned()?, true)),
-        Tree::Cast { expr, data_type, format: None, .. } => match figure(expr)? {
+        Tree::Cast {
+            expr,
+            data_type,
+            format: None,
+            ..
+        } => match figure(expr)? {
             (name, true) => Some((name, true)),
             (_, false) => Some((type_name(data_type)?.into(), false)),
         },

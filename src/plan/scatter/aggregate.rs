@@ -12,10 +12,15 @@ use super::{Merging, group_fault, order_fault, ordinal, position_of};
 impl Merging<'_> {
     pub(super) fn aggregate(&mut self) -> Result<(), Fault> {
         self.out.push_limit = false;
-        self.out.pinned.extend(self.clauses.items.iter().chain(&self.clauses.group).copied());
+        self.out
+            .pinned
+            .extend(self.clauses.items.iter().chain(&self.clauses.group).copied());
         if self.select.having.is_some() {
-            return Err(Fault::new(Code::HAVING_ACROSS_SHARDS, "HAVING over groups that span shards isn't supported")
-                .hint("Group by the sharding key too, or filter the groups in the application."));
+            return Err(Fault::new(
+                Code::HAVING_ACROSS_SHARDS,
+                "HAVING over groups that span shards isn't supported",
+            )
+            .hint("Group by the sharding key too, or filter the groups in the application."));
         }
         if self.select.odd_group {
             return Err(group_fault("GROUPING SETS, ROLLUP or CUBE"));
@@ -23,7 +28,10 @@ impl Merging<'_> {
         if !matches!(self.select.distinct, Distinct::No) {
             return Err(group_fault("DISTINCT together with aggregates"));
         }
-        let mut aggregation = Aggregation { group: Vec::new(), columns: Vec::new() };
+        let mut aggregation = Aggregation {
+            group: Vec::new(),
+            columns: Vec::new(),
+        };
         let mut keys: Vec<ColumnAt> = Vec::new();
         for (expr, span) in self.select.group.iter().zip(&self.clauses.group) {
             let at = match self.group_item(expr, *span)? {
@@ -41,14 +49,20 @@ impl Merging<'_> {
                 ColumnAt::Hidden(_) => (expr, *span),
             };
             let bytes_equal = self.equal_by_bytes(e, s);
-            aggregation.group.push(GroupKey { at, bytes_equal, what: self.src.text(*span).into() });
+            aggregation.group.push(GroupKey {
+                at,
+                bytes_equal,
+                what: self.src.text(*span).into(),
+            });
             keys.push(at);
         }
         for (i, (item, span)) in self.select.items.iter().zip(&self.clauses.items).enumerate() {
             if keys.contains(&ColumnAt::Visible(i)) {
                 continue;
             }
-            let Item::Expr { expr, .. } = item else { return Err(group_fault("*")) };
+            let Item::Expr { expr, .. } = item else {
+                return Err(group_fault("*"));
+            };
             let combine = self.combine(expr, *span)?;
             aggregation.columns.push((ColumnAt::Visible(i), combine));
         }
@@ -88,8 +102,14 @@ impl Merging<'_> {
             )
         };
         let text = self.src.text(span).to_string();
-        let Expr::Call(call) = expr else { return Err(fault(&text)) };
-        if !is_aggregate_call(call, self.view) || call.odd || call.over.is_some() || call.args.iter().any(|a| has_aggregate(a, self.view)) {
+        let Expr::Call(call) = expr else {
+            return Err(fault(&text));
+        };
+        if !is_aggregate_call(call, self.view)
+            || call.odd
+            || call.over.is_some()
+            || call.args.iter().any(|a| has_aggregate(a, self.view))
+        {
             return Err(fault(&text));
         }
         let name = call.name.last();
@@ -109,8 +129,17 @@ impl Merging<'_> {
             "bool_or" => Combine::BoolOr,
             "avg" => {
                 let end = self.src.call_end(call.name.span).ok_or_else(|| fault(&text))?;
-                let arguments = self.src.text(Span { start: call.name.span.end, end }).to_string();
-                Combine::Avg { sum: self.hide(format!("sum{arguments}")), count: self.hide(format!("count{arguments}")) }
+                let arguments = self
+                    .src
+                    .text(Span {
+                        start: call.name.span.end,
+                        end,
+                    })
+                    .to_string();
+                Combine::Avg {
+                    sum: self.hide(format!("sum{arguments}")),
+                    count: self.hide(format!("count{arguments}")),
+                }
             }
             _ => return Err(fault(&text)),
         })
@@ -155,7 +184,11 @@ impl Merging<'_> {
 
     pub(super) fn group_position(&self, span: Span, aggregation: &Aggregation) -> Option<ColumnAt> {
         let wanted = self.src.even(span);
-        let i = self.clauses.group.iter().position(|g| self.src.even(*g) == wanted)?;
+        let i = self
+            .clauses
+            .group
+            .iter()
+            .position(|g| self.src.even(*g) == wanted)?;
         Some(aggregation.group[i].at)
     }
 }

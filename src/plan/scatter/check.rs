@@ -15,19 +15,31 @@ pub fn check(analysis: &Analysis, view: &SessionView, target: bool) -> Result<()
         return Err(fault.clone());
     }
     if analysis.too_large {
-        return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "the statement references too many tables"));
+        return Err(Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "the statement references too many tables",
+        ));
     }
     if analysis.system_column {
-        return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "system columns such as ctid mean nothing across several servers"));
+        return Err(Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "system columns such as ctid mean nothing across several servers",
+        ));
     }
     for call in &analysis.calls {
         let name = call.name.last();
         if functions::differs_by_node(name) {
-            return Err(Fault::new(Code::FUNCTION_ACROSS_NODES, format!("{name}() answers differently on each server")));
+            return Err(Fault::new(
+                Code::FUNCTION_ACROSS_NODES,
+                format!("{name}() answers differently on each server"),
+            ));
         }
         if functions::transaction_time(name) == Some("timetz") || name == "localtime" {
-            return Err(Fault::new(Code::FUNCTION_ACROSS_NODES, format!("{name} over several nodes isn't supported"))
-                .hint("Use now() or pass the time as a parameter."));
+            return Err(Fault::new(
+                Code::FUNCTION_ACROSS_NODES,
+                format!("{name} over several nodes isn't supported"),
+            )
+            .hint("Use now() or pass the time as a parameter."));
         }
     }
     check_homes(analysis)?;
@@ -52,7 +64,9 @@ fn check_homes(analysis: &Analysis) -> Result<(), Fault> {
             (Home::Sharded(_), _) => continue,
             (Home::Everywhere(nodes), Some((_, s))) if s.nodes.iter().all(|n| nodes.contains(n)) => continue,
             (_, Some((first, _))) => format!("{} and {} are not on the same nodes", first.name, table.name),
-            (Home::Node(_) | Home::Everywhere(_) | Home::System, None) => "the tables are on different nodes".to_string(),
+            (Home::Node(_) | Home::Everywhere(_) | Home::System, None) => {
+                "the tables are on different nodes".to_string()
+            }
         };
         return Err(Fault::new(Code::CROSS_NODE_JOIN, fault)
             .hint("Query each domain on its own and join in the application, or make the smaller table `broadcast`."));
@@ -63,12 +77,23 @@ fn check_homes(analysis: &Analysis) -> Result<(), Fault> {
 fn check_arm(analysis: &Analysis, refs: &[usize], target: bool, _view: &SessionView) -> Result<(), Fault> {
     let facts = &analysis.facts;
     let key = |r: usize, i: usize| -> Option<Column> {
-        let Home::Sharded(s) = &facts.refs[r].home else { return None };
-        Some(Column { entity: facts.refs[r].entity, name: s.key.get(i)?.column.clone() })
+        let Home::Sharded(s) = &facts.refs[r].home else {
+            return None;
+        };
+        Some(Column {
+            entity: facts.refs[r].entity,
+            name: s.key.get(i)?.column.clone(),
+        })
     };
-    let spread: Vec<usize> = refs.iter().copied().filter(|&r| matches!(facts.refs[r].home, Home::Sharded(_))).collect();
+    let spread: Vec<usize> = refs
+        .iter()
+        .copied()
+        .filter(|&r| matches!(facts.refs[r].home, Home::Sharded(_)))
+        .collect();
     let tied = |anchor: usize, r: usize| -> bool {
-        let (Home::Sharded(a), Home::Sharded(b)) = (&facts.refs[anchor].home, &facts.refs[r].home) else { return false };
+        let (Home::Sharded(a), Home::Sharded(b)) = (&facts.refs[anchor].home, &facts.refs[r].home) else {
+            return false;
+        };
         anchor == r
             || (a.group == b.group
                 && a.key.len() == b.key.len()

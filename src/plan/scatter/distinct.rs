@@ -42,11 +42,20 @@ impl Merging<'_> {
         // Grouping by all columns says the same, and carries each column's proof of equality.
         let mut group = Vec::new();
         for (i, (item, span)) in self.select.items.iter().zip(&self.clauses.items).enumerate() {
-            let Item::Expr { expr, .. } = item else { return Err(group_fault("DISTINCT *")) };
+            let Item::Expr { expr, .. } = item else {
+                return Err(group_fault("DISTINCT *"));
+            };
             let bytes_equal = self.equal_by_bytes(expr, self.bare_item(i));
-            group.push(GroupKey { at: ColumnAt::Visible(i), bytes_equal, what: self.src.text(*span).into() });
+            group.push(GroupKey {
+                at: ColumnAt::Visible(i),
+                bytes_equal,
+                what: self.src.text(*span).into(),
+            });
         }
-        self.out.merge.aggregate = Some(Aggregation { group, columns: Vec::new() });
+        self.out.merge.aggregate = Some(Aggregation {
+            group,
+            columns: Vec::new(),
+        });
         Ok(())
     }
 
@@ -56,7 +65,9 @@ impl Merging<'_> {
             && let [name] = parts.as_slice()
         {
             if let Some(i) = position_of(self.select, name)? {
-                let Item::Expr { expr, .. } = &self.select.items[i] else { return Ok(None) };
+                let Item::Expr { expr, .. } = &self.select.items[i] else {
+                    return Ok(None);
+                };
                 return Ok(self.column(expr));
             }
             self.no_name_behind_wildcard(name)?;
@@ -95,7 +106,12 @@ impl Merging<'_> {
                 if let Expr::Column(name) = e {
                     let info = self.analysis.facts.resolve(name, &scopes);
                     exact &= info
-                        .and_then(|c| self.analysis.facts.column_info(&c).map(|i| i.collation != Collation::Nondeterministic))
+                        .and_then(|c| {
+                            self.analysis
+                                .facts
+                                .column_info(&c)
+                                .map(|i| i.collation != Collation::Nondeterministic)
+                        })
                         .unwrap_or(false);
                 }
             },

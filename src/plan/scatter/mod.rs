@@ -46,19 +46,41 @@ pub struct Scatter {
 }
 
 /// Plans the merge of a query's rows.
-pub fn plan(query: &Query, analysis: &Analysis, clauses: Option<&Clauses>, src: &Source<'_>, view: &SessionView) -> Result<Scatter, Fault> {
+pub fn plan(
+    query: &Query,
+    analysis: &Analysis,
+    clauses: Option<&Clauses>,
+    src: &Source<'_>,
+    view: &SessionView,
+) -> Result<Scatter, Fault> {
     check(analysis, view, false)?;
     if query.locks && query.is_limited() {
-        return Err(Fault::new(Code::LIMIT_NOT_KNOWN, "LIMIT with a locking clause would lock more rows over several nodes")
-            .hint("Give the sharding key in WHERE, or lock the rows by their keys."));
+        return Err(Fault::new(
+            Code::LIMIT_NOT_KNOWN,
+            "LIMIT with a locking clause would lock more rows over several nodes",
+        )
+        .hint("Give the sharding key in WHERE, or lock the rows by their keys."));
     }
-    let clauses = clauses.ok_or_else(|| Fault::new(Code::UNSUPPORTED_STATEMENT, "the query's outermost SELECT is in parentheses").hint("Write it without the outer parentheses."))?;
+    let clauses = clauses.ok_or_else(|| {
+        Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "the query's outermost SELECT is in parentheses",
+        )
+        .hint("Write it without the outer parentheses.")
+    })?;
     if query.odd_limit || clauses.order.len() != query.order.len() {
-        return Err(Fault::new(Code::LIMIT_NOT_KNOWN, "this form of LIMIT or FETCH can't be merged over several nodes").hint("Write LIMIT n OFFSET m."));
+        return Err(Fault::new(
+            Code::LIMIT_NOT_KNOWN,
+            "this form of LIMIT or FETCH can't be merged over several nodes",
+        )
+        .hint("Write LIMIT n OFFSET m."));
     }
     for e in query.limit.iter().chain(&query.offset) {
         if !is_constant(e) {
-            return Err(Fault::new(Code::LIMIT_NOT_KNOWN, "LIMIT and OFFSET over several nodes must be numbers or parameters"));
+            return Err(Fault::new(
+                Code::LIMIT_NOT_KNOWN,
+                "LIMIT and OFFSET over several nodes must be numbers or parameters",
+            ));
         }
     }
     let mut out = Scatter {
@@ -66,24 +88,47 @@ pub fn plan(query: &Query, analysis: &Analysis, clauses: Option<&Clauses>, src: 
         offset: query.offset.clone(),
         push_limit: true,
         limit_at: clauses.end,
-        remove: clauses.limit.iter().chain(&clauses.offset).chain(&clauses.fetch).copied().collect(),
+        remove: clauses
+            .limit
+            .iter()
+            .chain(&clauses.offset)
+            .chain(&clauses.fetch)
+            .copied()
+            .collect(),
         ..Scatter::default()
     };
     match &query.body {
         Body::Select(s) => {
-            if clauses.set_operation || s.items.len() != clauses.items.len() || s.group.len() != clauses.group.len() {
-                return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "the SELECT's clauses could not be located"));
+            if clauses.set_operation
+                || s.items.len() != clauses.items.len()
+                || s.group.len() != clauses.group.len()
+            {
+                return Err(Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    "the SELECT's clauses could not be located",
+                ));
             }
-            Merging { query, select: s, analysis, clauses, src, view, out, hidden: Vec::new() }.run()
+            Merging {
+                query,
+                select: s,
+                analysis,
+                clauses,
+                src,
+                view,
+                out,
+                hidden: Vec::new(),
+            }
+            .run()
         }
         Body::SetOp { left, .. } => {
             out.merge.order = set_order(query, left, clauses, src)?;
             out.pinned = clauses.order.clone();
             Ok(out)
         }
-        Body::Query(_) | Body::Values(_) | Body::Write(_) => {
-            Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "this form of query can't be run over several nodes"))
-        }
+        Body::Query(_) | Body::Values(_) | Body::Write(_) => Err(Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "this form of query can't be run over several nodes",
+        )),
     }
 }
 
@@ -93,7 +138,9 @@ fn set_order(query: &Query, left: &Body, clauses: &Clauses, src: &Source<'_>) ->
     while let Body::SetOp { left, .. } = first {
         first = left;
     }
-    let Body::Select(select) = first else { return Err(order_fault("ORDER BY of this set operation")) };
+    let Body::Select(select) = first else {
+        return Err(order_fault("ORDER BY of this set operation"));
+    };
     query
         .order
         .iter()
@@ -118,17 +165,27 @@ fn set_order(query: &Query, left: &Body, clauses: &Clauses, src: &Source<'_>) ->
 }
 
 fn order_fault(what: &str) -> Fault {
-    Fault::new(Code::ORDER_NOT_EXACT, format!("ORDER BY {what} can't be merged exactly over several nodes"))
-        .hint("Order by a number, date, timestamp or uuid column, or by text COLLATE \"C\".")
+    Fault::new(
+        Code::ORDER_NOT_EXACT,
+        format!("ORDER BY {what} can't be merged exactly over several nodes"),
+    )
+    .hint("Order by a number, date, timestamp or uuid column, or by text COLLATE \"C\".")
 }
 
 fn group_fault(what: &str) -> Fault {
-    Fault::new(Code::GROUP_NOT_EXACT, format!("{what} can't be grouped exactly over several nodes"))
-        .hint("Group by plain columns, or include the sharding key.")
+    Fault::new(
+        Code::GROUP_NOT_EXACT,
+        format!("{what} can't be grouped exactly over several nodes"),
+    )
+    .hint("Group by plain columns, or include the sharding key.")
 }
 
 fn ordinal(text: &str) -> Result<usize, Fault> {
-    text.trim().parse::<usize>().ok().and_then(|n| n.checked_sub(1)).ok_or_else(|| order_fault(text))
+    text.trim()
+        .parse::<usize>()
+        .ok()
+        .and_then(|n| n.checked_sub(1))
+        .ok_or_else(|| order_fault(text))
 }
 
 /// The position of an output column by name, if no wildcard stands before it and the name is unique.
@@ -138,7 +195,9 @@ fn position_of(select: &Select, name: &str) -> Result<Option<usize>, Fault> {
         match item {
             // Its columns may have the name too.
             Item::Wildcard | Item::QualifiedWildcard(_) => break,
-            Item::Expr { name: Some(label), .. } if **label == *name => return Ok(Some(i)),
+            Item::Expr {
+                name: Some(label), ..
+            } if **label == *name => return Ok(Some(i)),
             Item::Expr { name: Some(_), .. } => {}
             // It may or may not be the one that is meant.
             Item::Expr { name: None, .. } => uncertain = true,
@@ -174,7 +233,9 @@ impl Merging<'_> {
     }
 
     fn refs(&self) -> Vec<usize> {
-        (0..self.analysis.facts.refs.len()).filter(|&r| !self.analysis.facts.refs[r].in_expression).collect()
+        (0..self.analysis.facts.refs.len())
+            .filter(|&r| !self.analysis.facts.refs[r].in_expression)
+            .collect()
     }
 
     fn hide(&mut self, text: String) -> usize {
@@ -199,7 +260,14 @@ impl Merging<'_> {
         }
         self.out.pinned.extend(self.clauses.order.iter().copied());
         // Expressions with constants are compared with select items by their text: pin those too.
-        let constant = |s: &Span| self.src.within(*s).any(|t| matches!(t.kind, lex::Kind::String | lex::Kind::Integer | lex::Kind::Decimal));
+        let constant = |s: &Span| {
+            self.src.within(*s).any(|t| {
+                matches!(
+                    t.kind,
+                    lex::Kind::String | lex::Kind::Integer | lex::Kind::Decimal
+                )
+            })
+        };
         if self.clauses.order.iter().any(constant) {
             self.out.pinned.extend(self.clauses.items.iter().copied());
         }
@@ -213,15 +281,21 @@ impl Merging<'_> {
         }
         if !self.hidden.is_empty() {
             let Some(last) = self.clauses.items.last() else {
-                return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "a SELECT without columns can't be merged"));
+                return Err(Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    "a SELECT without columns can't be merged",
+                ));
             };
             // Names of their own, so that no ORDER BY name can mean them.
-            let list: Vec<String> =
-                self.hidden.iter().enumerate().map(|(i, h)| format!(", {h} AS margay_hidden_{i}")).collect();
+            let list: Vec<String> = self
+                .hidden
+                .iter()
+                .enumerate()
+                .map(|(i, h)| format!(", {h} AS margay_hidden_{i}"))
+                .collect();
             self.out.hidden = Some((last.end, list.concat()));
             self.out.merge.hidden = self.hidden.len();
         }
         Ok(self.out)
     }
-
 }

@@ -15,9 +15,14 @@ impl Merging<'_> {
         if text.ends_with("collate \"C\"") || text.ends_with("collate \"POSIX\"") {
             return Ok(true);
         }
-        match self.column(expr).and_then(|c| self.analysis.facts.column_info(&c).map(|i| i.collation)) {
+        match self
+            .column(expr)
+            .and_then(|c| self.analysis.facts.column_info(&c).map(|i| i.collation))
+        {
             Some(Collation::Bytes) => Ok(true),
-            Some(Collation::Deterministic | Collation::Nondeterministic) => Err(order_fault(self.src.text(span))),
+            Some(Collation::Deterministic | Collation::Nondeterministic) => {
+                Err(order_fault(self.src.text(span)))
+            }
             Some(Collation::None) | None => Ok(false),
         }
     }
@@ -28,7 +33,9 @@ impl Merging<'_> {
             let (at, expr, text_span) = match self.visible(&item.expr, *span)? {
                 Some(i) => {
                     let (expr, span) = match self.select.items.get(i) {
-                        Some(Item::Expr { expr, .. }) if !self.has_wildcard_before(i) => (Some(expr), self.bare_item(i)),
+                        Some(Item::Expr { expr, .. }) if !self.has_wildcard_before(i) => {
+                            (Some(expr), self.bare_item(i))
+                        }
                         _ => (None, *span),
                     };
                     (ColumnAt::Visible(i), expr, span)
@@ -55,7 +62,11 @@ impl Merging<'_> {
     }
 
     pub(super) fn has_wildcard_before(&self, i: usize) -> bool {
-        self.select.items.iter().take(i + 1).any(|i| matches!(i, Item::Wildcard | Item::QualifiedWildcard(_)))
+        self.select
+            .items
+            .iter()
+            .take(i + 1)
+            .any(|i| matches!(i, Item::Wildcard | Item::QualifiedWildcard(_)))
     }
 
     /// The output column that an ORDER BY expression means, as PostgreSQL looks it up: a number, an
@@ -84,7 +95,9 @@ impl Merging<'_> {
         }
         let named = |i: &Item| matches!(i, Item::Expr { name: label, .. } if label.as_deref().is_none_or(|l| l == name));
         if self.analysis.top.entities.len() > 1 || items.iter().any(named) {
-            return Err(order_fault(name).hint("Qualify the column by its table, or list the columns instead of *."));
+            return Err(
+                order_fault(name).hint("Qualify the column by its table, or list the columns instead of *.")
+            );
         }
         Ok(())
     }
@@ -113,7 +126,10 @@ impl Merging<'_> {
             _ => tokens.len().saturating_sub(1),
         };
         match keep.checked_sub(1) {
-            Some(last) => Span { start: span.start, end: tokens[last].end },
+            Some(last) => Span {
+                start: span.start,
+                end: tokens[last].end,
+            },
             None => span,
         }
     }

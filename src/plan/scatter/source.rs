@@ -15,7 +15,9 @@ impl Source<'_> {
     }
 
     pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &Token> {
-        self.tokens.iter().filter(move |t| t.start >= span.start && t.end <= span.end)
+        self.tokens
+            .iter()
+            .filter(move |t| t.start >= span.start && t.end <= span.end)
     }
 
     /// The text with blanks, comments and case of words evened out, for comparing expressions.
