@@ -203,7 +203,7 @@ fn clients(sessions: &SharedSessions) -> Vec<Figure> {
         },
         single(
             "margay_commits_one_phase",
-            "Transactions committed on one node",
+            "Transactions of several statements committed on one node",
             totals.commits_one_phase,
         ),
         single(

@@ -38,6 +38,15 @@ pub enum Ended {
     Nothing,
 }
 
+/// Transactions by how they ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counted {
+    pub one_phase: u64,
+    pub two_phase: u64,
+    /// Wrote on several nodes, and failed before the decision.
+    pub aborted: u64,
+}
+
 impl Hold {
     /// COMMIT. Afterwards no transaction is open, whatever the result.
     pub async fn commit(&mut self) -> Result<Ended, Failure> {
@@ -55,6 +64,9 @@ impl Hold {
             self.rollback().await;
             return Err(Failure::Margay(Fault::new(Code::SERVER_LOST, "a server of the transaction was lost")));
         }
+        // A cancel of its last statement must not come late and hit the commit, or who gets the connection next.
+        self.using.clear();
+        self.using.settle().await;
         let two_phase = block.writers() > 1;
         let before = Arc::clone(&block.before);
         let sets = block.has_sets();
@@ -66,6 +78,12 @@ impl Hold {
         } else {
             self.one_phase(writers, readers, sets).await
         };
+        match &result {
+            Ok(true) if two_phase => self.counted.two_phase += 1,
+            Ok(true) => self.counted.one_phase += 1,
+            Err(failure) if two_phase && failure.code_name() != Code::COMMIT_UNKNOWN.name => self.counted.aborted += 1,
+            Ok(false) | Err(_) => {}
+        }
         match result {
             Ok(true) => Ok(Ended::Committed { two_phase }),
             Ok(false) => {

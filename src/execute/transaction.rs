@@ -136,8 +136,7 @@ impl Block {
         self.log.iter().any(|entry| matches!(entry, Logged::Set(_)))
     }
 
-    /// On how many nodes it wrote.
-    pub fn writers(&self) -> usize {
+    pub(super) fn writers(&self) -> usize {
         self.branches.iter().filter(|b| b.wrote).count()
     }
 }
