@@ -21,6 +21,8 @@ enum About {
     Tables(Vec<Name>),
     /// The whole database: every node.
     Database,
+    /// One server may say it for all.
+    Shell,
     /// Can't be done over several nodes.
     No(String),
     /// Not one of ours: it is read as a query.
@@ -53,7 +55,7 @@ impl Compiler<'_> {
             return self.create_table(r, now_us).map(Some);
         }
         let mut r = Reader::new(self.sql, self.tokens);
-        let about = about(&mut r, &first);
+        let about = if self.ends_nothing(&first) { About::Shell } else { about(&mut r, &first) };
         if let Some(node) = single {
             let sharded = matches!(&about, About::Tables(list) if list.iter().any(|n| self.is_separate(n)));
             if !sharded {
@@ -63,12 +65,24 @@ impl Compiler<'_> {
         let route = match about {
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
+            About::Shell => Route::Fixed(self.view.database.shell),
             About::Database => Route::Same { nodes: self.view.database.nodes(), now: Vec::new() },
             About::Tables(names) => self.on_tables(&names, &first)?,
         };
         let mut compiled = self.finish(route);
         self.utility_effects(&first, &mut compiled);
         Ok(Some(compiled))
+    }
+
+    /// Ends what can't have begun over several nodes, where LISTEN and cursors are refused. Drivers
+    /// send it before a connection goes to its next user.
+    fn ends_nothing(&self, first: &str) -> bool {
+        let second = |word: &str| self.tokens.get(1).is_some_and(|t| t.is_word(self.sql, word));
+        match first {
+            "unlisten" => true,
+            "close" => second("all"),
+            _ => false,
+        }
     }
 
     fn is_separate(&self, name: &Name) -> bool {
@@ -98,7 +112,7 @@ impl Compiler<'_> {
             "create" | "drop" | "reindex" => word("concurrently") || word("database") || word("tablespace"),
             _ => false,
         };
-        compiled.writes = !matches!(first, "show" | "fetch" | "move" | "close" | "declare");
+        compiled.writes = !matches!(first, "unlisten" | "show" | "fetch" | "move" | "close" | "declare");
     }
 
     /// EXPLAIN goes where its statement goes, if that is one node.

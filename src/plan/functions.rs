@@ -34,12 +34,12 @@ pub fn transaction_time(name: &str) -> Option<&'static str> {
 
 /// Volatile by declaration, yet reading and writing nothing: fine on a replica.
 const HARMLESS: &[&str] =
-    &["random", "clock_timestamp", "timeofday", "gen_random_uuid", "pg_sleep", "random_normal", "uuid_generate_v4", "setseed"];
+    &["pg_advisory_unlock_all", "random", "clock_timestamp", "timeofday", "gen_random_uuid", "pg_sleep", "random_normal", "uuid_generate_v4", "setseed"];
 
 /// Leaves something behind in the server's session.
 const SESSION: &[&str] = &[
     "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared", "pg_advisory_unlock",
-    "pg_advisory_unlock_shared", "pg_advisory_unlock_all", "set_config", "currval", "lastval", "pg_export_snapshot", "setseed",
+    "pg_advisory_unlock_shared", "set_config", "currval", "lastval", "pg_export_snapshot", "setseed",
     "pg_notify_listen",
 ];
 
