@@ -24,7 +24,7 @@ async fn answers_are_those_of_one_server_frame_by_frame() {
     assert!(corpus.len() > 50, "the corpus is there");
     let mut differences = Vec::new();
     for table in ["lefts", "rights", "spread", "everywhere"] {
-        for exchange in &corpus {
+        for exchange in corpus.iter().filter(|e| e.is_played_on(table)) {
             let mut ours = Raw::connect(proxy.address, &[]).await;
             let mut theirs = Raw::connect_to(oracle_at, &oracle, &[]).await;
             for raw in [&mut ours, &mut theirs] {

@@ -187,6 +187,17 @@ impl SessionView {
     }
 }
 
+/// As PostgreSQL says it, where the statement's first word is its name.
+fn read_only(text: &str) -> Fault {
+    let first = lex::tokens(text, true).first().map_or("", |t| t.text(text)).to_ascii_uppercase();
+    let what = match first.as_str() {
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" => first.as_str(),
+        "TRUNCATE" => "TRUNCATE TABLE",
+        _ => "this statement",
+    };
+    Fault::new(Code::READ_ONLY_TXN, format!("cannot execute {what} in a read-only transaction"))
+}
+
 impl Statement {
     fn compiled(&self) -> Result<&Compiled, Fault> {
         match &self.command {
@@ -212,10 +223,7 @@ impl Statement {
         }
         .bind()?;
         if view.read_only && plan.writes {
-            return Err(Fault::new(
-                Code::READ_ONLY_TXN,
-                "cannot execute this statement in a read-only transaction",
-            ));
+            return Err(read_only(&self.text));
         }
         Ok(plan)
     }

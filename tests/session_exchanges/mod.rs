@@ -10,21 +10,33 @@ use crate::session_support::raw::Raw;
 pub struct Exchange {
     pub name: String,
     steps: Vec<String>,
+    /// Tables on which the answer may differ.
+    except: Vec<String>,
 }
 
-/// `== name`, then a message per line; `#` begins a comment.
+/// `== name`, then a message per line; `#` begins a comment, `!` names tables where it isn't played.
 pub fn read(corpus: &str) -> Vec<Exchange> {
     let mut all: Vec<Exchange> = Vec::new();
     for line in corpus.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         match line.strip_prefix("== ") {
-            Some(name) => all.push(Exchange { name: name.to_owned(), steps: Vec::new() }),
-            None => all.last_mut().expect("a name comes first").steps.push(line.to_owned()),
+            Some(name) => all.push(Exchange { name: name.to_owned(), steps: Vec::new(), except: Vec::new() }),
+            None => {
+                let last = all.last_mut().expect("a name comes first");
+                match line.strip_prefix("! ") {
+                    Some(tables) => last.except.extend(tables.split(' ').map(str::to_owned)),
+                    None => last.steps.push(line.to_owned()),
+                }
+            }
         }
     }
     all
 }
 
 impl Exchange {
+    pub fn is_played_on(&self, table: &str) -> bool {
+        !self.except.iter().any(|e| e == table || e == "all")
+    }
+
     /// Sends the messages; after each Q and S the answer up to ReadyForQuery is read.
     pub async fn play(&self, raw: &mut Raw, table: &str) -> Vec<String> {
         let mut told = Vec::new();
@@ -54,9 +66,15 @@ impl Exchange {
                 other => panic!("{}: no message {other}", self.name),
             }
             if matches!(what, "Q" | "S") {
-                for frame in raw.until_ready().await {
-                    told.push(line(&frame));
-                }
+                // A ParameterStatus may come at any time: newer servers say all of them at the end.
+                let mut answer: Vec<String> = raw.until_ready().await.iter().map(line).collect();
+                let ready = answer.pop();
+                let (mut statuses, answer): (Vec<_>, Vec<_>) =
+                    answer.into_iter().partition(|l| l.starts_with("S "));
+                statuses.sort_unstable();
+                told.extend(answer);
+                told.extend(statuses);
+                told.extend(ready);
             }
         }
         told

@@ -10,6 +10,8 @@ pub(super) enum About {
     Indexes { names: Vec<Name>, if_exists: bool },
     /// The whole database: every node.
     Database,
+    /// One server may say it for all.
+    Shell,
     /// Can't be done over several nodes.
     No(String),
     /// Not one of ours: it is read as a query.
@@ -117,6 +119,10 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
         }
         "grant" | "revoke" => About::Database,
         "checkpoint" => About::Database,
+        // Ends what can't have begun over several nodes, where LISTEN and cursors are refused. Drivers
+        // send it before a connection goes to its next user.
+        "unlisten" => About::Shell,
+        "close" if r.is("all") => About::Shell,
         "show" | "notify" => About::Tables(vec![Name {
             parts: vec!["pg_catalog".into(), "pg_settings".into()],
             span: Span::default(),

@@ -90,6 +90,7 @@ impl Compiler<'_> {
         let route = match about {
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
+            About::Shell => Route::Fixed(self.view.database.shell),
             About::Database => Route::Same {
                 nodes: self.view.database.nodes(),
                 now: Vec::new(),
@@ -134,7 +135,7 @@ impl Compiler<'_> {
             "create" | "drop" | "reindex" => word("concurrently") || word("database") || word("tablespace"),
             _ => false,
         };
-        compiled.writes = !matches!(first, "show" | "fetch" | "move" | "close" | "declare");
+        compiled.writes = !matches!(first, "unlisten" | "show" | "fetch" | "move" | "close" | "declare");
     }
 
     /// EXPLAIN goes where its statement goes, if that is one node.

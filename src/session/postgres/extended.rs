@@ -118,7 +118,7 @@ impl Session {
         match frontend::decode(frame.tag, frame.body()).map_err(Fault::from)? {
             Message::Parse(parse) => {
                 let types: Box<[u32]> = parse.types.iter().collect();
-                let statement = self.parse(parse.name, parse.query, types)?;
+                let statement = self.parse(parse.name, parse.query, types).await?;
                 let rest = &batch[at + 1..];
                 let item = match &statement.statement.command {
                     Command::Query(_) => {
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
+    async fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
             let message = format!(
@@ -195,7 +195,7 @@ impl Session {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
-        let statement = self.shared.planner.read(sql, &view)?;
+        let statement = self.read(sql).await?;
         let prepared = Arc::new(Prepared {
             name: name.into(),
             statement,
@@ -289,7 +289,7 @@ impl Session {
             Some(sql) => self.record(sql, "single", begun, &result),
             None => self.hold.answered.clear(),
         }
-        result.map(drop)
+        result.map(drop).map_err(|failure| group.in_words(failure))
     }
 
     /// Parameter types that went by, for routing by parameters in binary format.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::statements::Prepared;
+use super::words;
 use crate::backend::{Lease, Settings, StatementName};
 use crate::model::NodeId;
-use crate::pipeline::{Exchange, Expect, Seat, Task, statement_key};
+use crate::pipeline::{Failure, Exchange, Expect, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
@@ -101,6 +102,33 @@ impl Group {
             if matches!(item, Item::Parse { statement, .. } if Arc::ptr_eq(statement, of)) {
                 *item = Item::Local(Bytes::from_static(b"1\0\0\0\x04"));
             }
+        }
+    }
+
+    /// A server's error, in the client's words.
+    pub fn in_words(&self, failure: Failure) -> Failure {
+        let mut spliced = self.items.iter().filter_map(|item| match item {
+            Item::Bind { statement, text: Some(text), .. } => Some((statement, text)),
+            _ => None,
+        });
+        let failure = match (spliced.next(), spliced.next()) {
+            (Some((statement, text)), None) => words::in_text(failure, text, &statement.statement.text),
+            (_, _) => failure,
+        };
+        // The first Bind of a wrong number of values is what a server complains about.
+        let supplied = failure.message();
+        let supplied = supplied.strip_prefix("bind message supplies ").and_then(|rest| rest.split(' ').next());
+        let supplied: Option<usize> = supplied.and_then(|count| count.parse().ok());
+        let bound = self.items.iter().find_map(|item| match item {
+            Item::Bind { statement, frame, .. } => match frontend::decode(b'B', frame.body()) {
+                Ok(Message::Bind(bind)) if Some(bind.params.len()) == supplied => Some(statement),
+                _ => None,
+            },
+            _ => None,
+        });
+        match bound {
+            Some(statement) => words::of_statement(failure, &statement.name),
+            None => failure,
         }
     }
 

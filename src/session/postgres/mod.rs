@@ -21,6 +21,7 @@ mod statements;
 mod view;
 mod watch;
 mod welcome;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

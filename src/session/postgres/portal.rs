@@ -11,6 +11,7 @@ use super::group::{Group, Item};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::statements::{Portal, Prepared, rebound, result_formats};
+use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
 use crate::plan::{Command, Params, Text};
@@ -79,7 +80,7 @@ impl Session {
             };
         if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
             let message = format!(
-                "portal \"{}\" already exists",
+                "cursor \"{}\" already exists",
                 String::from_utf8_lossy(bind.portal)
             );
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message)
@@ -272,7 +273,8 @@ impl Session {
         }
         let result = result.map(|told| told.rows());
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map(drop)
+        let in_words = |failure| words::in_statement(failure, &plan.parts, &text);
+        result.map(drop).map_err(in_words).map_err(|failure| words::of_statement(failure, &statement.name))
     }
 
 }
