@@ -15,6 +15,8 @@ pub struct Catalog {
     /// False: nothing was loaded (yet); unknown tables may exist.
     pub loaded: bool,
     pub tables: HashMap<TableName, Arc<TableInfo>>,
+    /// Index → its table. Where shards are separate tables, `name_0`, `name_1` … are one index `name`.
+    pub indexes: HashMap<TableName, TableName>,
     /// By unqualified, folded name; the most volatile of all overloads. Functions of
     /// `pg_catalog` and user-defined ones alike.
     pub functions: HashMap<Box<str>, FunctionInfo>,

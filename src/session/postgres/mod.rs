@@ -12,12 +12,16 @@ mod group;
 mod inlet;
 mod login;
 mod parameters;
+mod portal;
 mod session;
+mod set_config;
 mod simple;
 mod startup;
+mod statements;
 mod view;
 mod watch;
 mod welcome;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,7 +56,11 @@ pub(super) async fn serve(
         Ok(Ok(Some(guest))) => {
             out.flush().await;
             match guest {
-                Guest::Client(newcomer) => session::Session::new(*newcomer, shared, out).run(inlet, stop).await,
+                Guest::Client(newcomer) => {
+                    session::Session::new(*newcomer, shared, out)
+                        .run(inlet, stop)
+                        .await
+                }
                 Guest::Admin { admin, _seat } => admin::run(inlet, out, admin, stop).await,
             }
         }

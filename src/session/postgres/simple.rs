@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
+use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Txn};
 use crate::plan::{self, Command, Params, Plan, Statement, Text};
@@ -30,7 +31,7 @@ impl Session {
         let view = self.view();
         let whole = sql.trim_end().strip_suffix(';').unwrap_or(sql);
         if !whole.contains(';') {
-            let statement = self.shared.planner.read(sql, &view)?;
+            let statement = self.read(sql).await?;
             return self.statement(&statement, Some(&frame.bytes)).await;
         }
         let texts = plan::split(sql, view.standard_conforming_strings);
@@ -40,30 +41,32 @@ impl Session {
                 Ok(())
             }
             [one] => {
-                let statement = self.shared.planner.read(one, &view)?;
+                let statement = self.read(one).await?;
                 self.statement(&statement, Some(&frame.bytes)).await
             }
-            several => self.several(several, frame).await,
+            several => self.several(several, sql, frame).await,
         }
     }
 
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
-    async fn several(&mut self, texts: &[&str], frame: &Frame) -> Result<(), Failure> {
+    async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
-            let result =
-                pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
+            let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
             self.catalog_changed |= plan.changes_catalog;
             self.record(&query_text(frame)?.into(), "single", begun, &result);
             return result.map(drop);
         }
         for text in texts {
-            let view = self.view();
-            let statement = self.shared.planner.read(text, &view)?;
+            let statement = self.read(text).await?;
             if matches!(statement.command, Command::Query(_) | Command::Set(_)) {
                 self.hold.begin_implicit();
             }
-            self.statement(&statement, None).await?;
+            if let Err(failure) = self.statement(&statement, None).await {
+                let before = (text.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+                let before = whole.get(..before).map_or(0, |before| before.chars().count());
+                return Err(words::in_message(failure, before));
+            }
         }
         self.end_implicit().await
     }
@@ -85,14 +88,19 @@ impl Session {
         let view = self.view();
         let mut whole: Option<Plan> = None;
         for text in texts {
-            let Ok(statement) = self.shared.planner.read(text, &view) else { return Ok(None) };
+            let Ok(statement) = self.shared.planner.read(text, &view) else {
+                return Ok(None);
+            };
             if !matches!(statement.command, Command::Query(_)) {
                 return Ok(None);
             }
-            let Ok(plan) = self.bind(&statement, &Params::default()) else { return Ok(None) };
+            let Ok(plan) = self.bind(&statement, &Params::default()) else {
+                return Ok(None);
+            };
             let fits = pipeline::task(&plan).is_some()
                 && plan.parts.first().is_some_and(|p| p.text == Text::Original)
-                && !plan.outside_txn;
+                && !plan.outside_txn
+                && plan.sets.is_empty();
             if !fits {
                 return Ok(None);
             }
@@ -137,17 +145,24 @@ impl Session {
             }
         };
         let text = Arc::clone(&statement.text);
+        let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map(drop)
+        result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        self.take_over_sets(&plan).await?;
+        if own { self.end_implicit().await } else { Ok(()) }
     }
 
     /// Tables of periods that rows are about to be written to and that may not be there yet.
     pub async fn ensure_periods(&mut self, plan: &Plan) -> Result<(), Fault> {
-        let Some(refresh) = self.shared.refresh.clone() else { return Ok(()) };
+        let Some(refresh) = self.shared.refresh.clone() else {
+            return Ok(());
+        };
         for (table, period) in &plan.periods {
-            refresh.ensure_period(&self.hold.database.name, table, *period).await?;
+            refresh
+                .ensure_period(&self.hold.database.name, table, *period)
+                .await?;
         }
         Ok(())
     }
@@ -156,7 +171,9 @@ impl Session {
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || ids.next_id(&view.database.name))
+        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
+            ids.next_id(&view.database.name)
+        })
     }
 }
 
