@@ -125,9 +125,7 @@ impl NodeState {
         let samples = lock(&self.samples);
         if self.primary.load(Relaxed) == id.0 {
             // It was primary, or the rules say so wrongly: someone else is, if anyone.
-            let is_primary = |s: &Arc<ServerState>| s.role() == Role::Primary && s.health() == Health::Up;
-            let other = self.servers.iter().position(is_primary);
-            self.primary.store(other.map_or(NOBODY, |i| i as u16), Relaxed);
+            self.primary.store(self.any_primary(), Relaxed);
         }
         let replayed = samples.iter().rev().find(|sample| sample.lsn <= lsn);
         server.set_fresh(replayed.map(|sample| sample.begun_at));
@@ -138,6 +136,29 @@ impl NodeState {
         if let Some(server) = self.server(id) {
             server.set_down(why);
         }
+    }
+
+    /// `control` knows that another server was promoted after this one: it takes nothing any more, from
+    /// this moment on, even before the other one was measured again.
+    pub fn depose(&self, id: ServerId, why: &str) {
+        let Some(server) = self.server(id) else { return };
+        server.set_down(why);
+        {
+            let mut samples = lock(&self.samples);
+            if self.primary.load(Relaxed) == id.0 {
+                self.primary.store(self.any_primary(), Relaxed);
+                samples.clear();
+                self.servers.iter().for_each(|s| s.set_fresh(None));
+            }
+        }
+        // What is still acknowledged there is lost.
+        server.cut(why);
+    }
+
+    /// Index of a server that is up and says that it is the primary.
+    fn any_primary(&self) -> u16 {
+        let is_primary = |s: &Arc<ServerState>| s.role() == Role::Primary && s.health() == Health::Up;
+        self.servers.iter().position(is_primary).map_or(NOBODY, |i| i as u16)
     }
 
     /// Ends every connection to the server, those in use too: who waits for it gets SERVER_LOST. For one

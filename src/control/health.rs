@@ -236,19 +236,20 @@ impl Watcher {
     }
 
     fn primary(&mut self, begun_at: Instant, lsn: u64, timeline: u32) {
-        let truth = {
+        let (truth, stale) = {
             let mut view = self.view.lock().expect("no code panics while it holds this lock");
             view.says_primary(self.id, timeline);
-            view.true_primary()
+            let truth = view.true_primary();
+            let stale: Vec<ServerId> = view.primaries.keys().copied().filter(|id| truth != Some(*id)).collect();
+            (truth, stale)
         };
+        let why = "says that it is the primary, but another server was promoted after it";
         if truth != Some(self.id) {
-            let why = "says that it is the primary, but another server was promoted after it";
-            if self.last != Some(Found::Down) {
-                // What is still acknowledged there is lost.
-                self.node.cut(self.id, why);
-            }
+            self.node.depose(self.id, why);
             return self.down(why);
         }
+        // They hear of it at their next sample; clients must not reach them until then.
+        stale.into_iter().for_each(|id| self.node.depose(id, why));
         self.node.record_primary_sample(self.id, begun_at, lsn);
         self.up(Found::Primary);
     }
