@@ -5,8 +5,9 @@ use crate::model::Fault;
 use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
 
 pub use crate::execute::{
-    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold, Outlet,
-    Request, Seat, Statuses, Task, Txn, Using, Warning, aborted, batch, copy_channel, describe, statement_key,
+    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold,
+    Outlet, Request, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch, copy_channel, describe,
+    statement_key,
 };
 use crate::execute::{scatter, simple};
 
@@ -24,9 +25,12 @@ pub fn bind(
 /// What servers must know of a plan of one part.
 pub fn task(plan: &Plan) -> Option<Task> {
     match (&plan.merge, plan.parts.as_slice()) {
-        (Merge::Relay | Merge::Sum | Merge::Same, [part]) => {
-            Some(Task { node: part.node, role: plan.role, writes: plan.writes, pins: plan.pins })
-        }
+        (Merge::Relay | Merge::Sum | Merge::Same, [part]) => Some(Task {
+            node: part.node,
+            role: plan.role,
+            writes: plan.writes,
+            pins: plan.pins,
+        }),
         (_, _) => None,
     }
 }
@@ -42,7 +46,9 @@ pub async fn run(
 ) -> Result<u64, Failure> {
     hold.take_snapshot().await?;
     let Some(task) = task(plan) else {
-        return scatter(hold, plan, text.as_bytes(), Request::Simple, client).await;
+        return scatter(hold, plan, text.as_bytes(), Request::Simple, client)
+            .await
+            .map(|outcome| outcome.rows());
     };
     match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,
@@ -58,7 +64,7 @@ pub async fn run_bound(
     text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<u64, Failure> {
+) -> Result<Told, Failure> {
     hold.take_snapshot().await?;
     scatter(hold, plan, text.as_bytes(), request, client).await
 }
@@ -75,5 +81,10 @@ fn query(text: &str) -> Vec<u8> {
 
 /// The plan's tier, as it is counted and shown.
 pub fn tier(plan: &Plan) -> &'static str {
-    if task(plan).is_some() { "single" } else { "scatter" }
+    match &plan.merge {
+        Merge::Relay => "single",
+        Merge::Rows(_) => "scatter",
+        Merge::Sum => "split write",
+        Merge::Same => "everywhere",
+    }
 }

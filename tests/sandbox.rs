@@ -539,3 +539,41 @@ async fn killed_server_starts_again_on_its_port_with_what_it_acknowledged() {
     let error = sandbox.start_again("n_nowhere").expect_err("no such node");
     assert!(error.contains("no n_nowhere primary"), "{error}");
 }
+
+#[tokio::test]
+async fn proxy_serves_the_logical_database_and_starts_again_after_it_was_killed() {
+    let mut sandbox = Sandbox::start(RULES);
+    assert!(sandbox.var("MARGAY_HTTP_URL").starts_with("http://127.0.0.1:"));
+    let url = sandbox.proxy().to_string();
+    let config: tokio_postgres::Config = url.parse().expect("a URL");
+    assert_eq!(
+        (config.get_user(), config.get_dbname()),
+        (Some("shop"), Some("shop"))
+    );
+    let client = connect(&url).await;
+    client
+        .batch_execute("CREATE TABLE users (id int PRIMARY KEY)")
+        .await
+        .expect("it carries DDL");
+    client
+        .batch_execute("INSERT INTO users VALUES (7)")
+        .await
+        .expect("it writes");
+    // The node of the rules has the row: the proxy works on the sandbox's servers.
+    let node = connect(sandbox.var("MARGAY_NODE_N_USER_URL")).await;
+    let row = node
+        .query_one("SELECT id FROM users", &[])
+        .await
+        .expect("the row is there");
+    assert_eq!(row.get::<_, i32>(0), 7);
+    let before = sandbox.pid("MARGAY_PROXY_PID");
+    sandbox.signal("MARGAY_PROXY_PID", "KILL");
+    sandbox.start_again("proxy").expect("it starts again on its port");
+    assert_ne!(sandbox.pid("MARGAY_PROXY_PID"), before);
+    let row = connect(&url)
+        .await
+        .query_one("SELECT id FROM users", &[])
+        .await
+        .expect("it serves again");
+    assert_eq!(row.get::<_, i32>(0), 7);
+}

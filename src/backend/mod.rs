@@ -24,6 +24,6 @@ pub use pool::Lease;
 pub use prepared::StatementName;
 pub use run::{Rows, RunError, ServerError};
 pub use server::{Health, Role, ServerState};
-pub use settings::Settings;
+pub use settings::{Settings, setting_name};
 
 pub use crate::wire::postgres::{Frame, TxStatus};

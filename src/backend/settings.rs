@@ -52,8 +52,8 @@ impl Settings {
         let mut put = |name: &str, value: Option<&str>| {
             // Writing to a String can't fail.
             let _ = match value {
-                Some(value) => write!(sql, "SET {} = {value};", quoted(name)),
-                None => write!(sql, "RESET {};", quoted(name)),
+                Some(value) => write!(sql, "SET {} = {value};", setting_name(name)),
+                None => write!(sql, "RESET {};", setting_name(name)),
             };
         };
         if user_changes {
@@ -74,7 +74,7 @@ impl Settings {
 }
 
 /// A setting's name as an identifier: each part of `extension.name` is quoted for itself.
-fn quoted(name: &str) -> String {
+pub fn setting_name(name: &str) -> String {
     let parts: Vec<String> = name
         .split('.')
         .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))

@@ -119,6 +119,8 @@ pub fn assemble(
         tables,
         indexes,
         functions,
+        // Told by `placement`, which asks the nodes after this.
+        misplaced: before.misplaced.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;
@@ -267,7 +269,8 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
         .into_iter()
         .map(|row| {
             let info = TableInfo {
-                is_view: matches!(row.kind, 'v' | 'm'),
+                // A materialized view holds rows of its own.
+                is_view: row.kind == 'v',
                 has_triggers: row.has_triggers,
                 ..TableInfo::default()
             };

@@ -10,10 +10,10 @@ use crate::model::{Code, Fault};
 use crate::plan::{Isolation, Role, SetCommand, TxnModes};
 use crate::wire::postgres::frontend;
 
+use super::Failure;
 use super::exchange::{Client, Exchange, Expect};
 use super::hold::Hold;
 use super::transaction::{Branch, Logged, Txn};
-use super::Failure;
 
 /// A warning as PostgreSQL gives it: SQLSTATE and text.
 pub type Warning = (&'static str, &'static str);
@@ -21,7 +21,8 @@ pub type Warning = (&'static str, &'static str);
 pub const ALREADY_OPEN: Warning = ("25001", "there is already a transaction in progress");
 pub const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
 pub const SET_LOCAL_OUTSIDE: Warning = ("25P01", "SET LOCAL can only be used in transaction blocks");
-pub const SET_TRANSACTION_OUTSIDE: Warning = ("25P01", "SET TRANSACTION can only be used in transaction blocks");
+pub const SET_TRANSACTION_OUTSIDE: Warning =
+    ("25P01", "SET TRANSACTION can only be used in transaction blocks");
 
 impl Hold {
     /// BEGIN. The transaction opens on a node when it is first used there.
@@ -47,7 +48,11 @@ impl Hold {
     /// A transaction around several statements that the client sent as one.
     pub fn begin_implicit(&mut self) {
         if matches!(self.txn, Txn::Idle) {
-            self.txn = Txn::Open(Box::new(self.new_block(TxnModes::default(), "BEGIN".into(), true)));
+            self.txn = Txn::Open(Box::new(self.new_block(
+                TxnModes::default(),
+                "BEGIN".into(),
+                true,
+            )));
         }
     }
 
@@ -76,7 +81,11 @@ impl Hold {
         };
         self.on_branches(&format!("SAVEPOINT {}", quoted(name))).await?;
         let settings = Arc::clone(&self.settings);
-        self.log(Logged::Savepoint { name: name.into(), settings, modes });
+        self.log(Logged::Savepoint {
+            name: name.into(),
+            settings,
+            modes,
+        });
         Ok(())
     }
 
@@ -87,7 +96,8 @@ impl Hold {
             Txn::Failed(_) => return Err(aborted()),
         };
         let at = self.known_savepoint(name, at)?;
-        self.on_branches(&format!("RELEASE SAVEPOINT {}", quoted(name))).await?;
+        self.on_branches(&format!("RELEASE SAVEPOINT {}", quoted(name)))
+            .await?;
         if let Some(block) = self.txn.block_mut() {
             // It and those set after it are gone; what was SET since stays.
             let mut index = 0;
@@ -108,11 +118,15 @@ impl Hold {
         let at = self.known_savepoint(name, at)?;
         if lost {
             return Err(Failure::Margay(
-                Fault::new(Code::TXN_ABORTED, "a server of the transaction was lost; there is no way back to a savepoint")
-                    .hint("ROLLBACK and run the transaction again"),
+                Fault::new(
+                    Code::TXN_ABORTED,
+                    "a server of the transaction was lost; there is no way back to a savepoint",
+                )
+                .hint("ROLLBACK and run the transaction again"),
             ));
         }
-        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {}", quoted(name))).await?;
+        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {}", quoted(name)))
+            .await?;
         self.note_news_of_a_branch();
         if let Some(block) = self.txn.block_mut() {
             block.log.truncate(at + 1);
@@ -209,14 +223,27 @@ impl Hold {
         self.on_branches_telling(sql, None).await
     }
 
-    async fn on_branches_telling(&mut self, sql: &str, client: Option<&mut Client<'_>>) -> Result<(), Failure> {
-        let Some(block) = self.txn.block_mut() else { return Ok(()) };
-        let runs = block.branches.iter_mut().filter_map(|b| b.lease.as_mut()).map(|lease| async move {
-            let result = lease.run(sql).await;
-            result.map(drop).map_err(Failure::from)
-        });
+    async fn on_branches_telling(
+        &mut self,
+        sql: &str,
+        client: Option<&mut Client<'_>>,
+    ) -> Result<(), Failure> {
+        let Some(block) = self.txn.block_mut() else {
+            return Ok(());
+        };
+        let runs = block
+            .branches
+            .iter_mut()
+            .filter_map(|b| b.lease.as_mut())
+            .map(|lease| async move {
+                let result = lease.run(sql).await;
+                result.map(drop).map_err(Failure::from)
+            });
         let outcomes = join_all(runs).await;
-        block.lost |= block.branches.iter().any(|b| b.lease.as_ref().is_none_or(|l| l.is_broken()));
+        block.lost |= block
+            .branches
+            .iter()
+            .any(|b| b.lease.as_ref().is_none_or(|l| l.is_broken()));
         if let (Some(client), Some(lease)) = (client, block.branches.iter().find_map(|b| b.lease.as_ref())) {
             for (name, value) in lease.parameters() {
                 client.statuses.report_pair(name, value, client.out.buf());
@@ -228,7 +255,11 @@ impl Hold {
     fn known_savepoint(&mut self, name: &str, at: Option<usize>) -> Result<usize, Failure> {
         at.ok_or_else(|| {
             Failure::Margay(
-                Fault::new(Code::UNSUPPORTED_STATEMENT, format!("savepoint \"{name}\" does not exist")).sqlstate("3B001"),
+                Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    format!("savepoint \"{name}\" does not exist"),
+                )
+                .sqlstate("3B001"),
             )
         })
     }
@@ -299,6 +330,10 @@ pub fn aborted() -> Failure {
 
 fn needs_block(what: &'static str) -> Failure {
     Failure::Margay(
-        Fault::new(Code::UNSUPPORTED_STATEMENT, format!("{what} can only be used in transaction blocks")).sqlstate("25P01"),
+        Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            format!("{what} can only be used in transaction blocks"),
+        )
+        .sqlstate("25P01"),
     )
 }

@@ -97,7 +97,10 @@ impl Hold {
                     Ok(tag == "COMMIT")
                 }
                 Err(RunError::Server(error)) => Err(Failure::from(RunError::Server(error))),
-                Err(RunError::Fault(_)) => Err(unknown()),
+                Err(RunError::Fault(_)) => {
+                    self.note_write(node);
+                    Err(unknown())
+                }
             };
             self.let_go_one(lease, sets);
         }
@@ -151,22 +154,33 @@ async fn two_phases(hold: &mut Hold, writers: Vec<Branch>) -> Result<bool, Failu
     match decided {
         Decided::Committed => {}
         Decided::Aborted(failure) => return Err(hold.undo_prepared(leases, &base, &prepared, failure).await),
-        Decided::Unknown => return Err(unknown()),
+        Decided::Unknown => {
+            // It may be committed yet: whoever looks must look on the primaries.
+            leases.iter().for_each(|lease| hold.note_write(lease.node()));
+            return Err(unknown());
+        }
     }
-    finish_others(hold, &mut leases, &base).await;
+    let finished = finish_others(hold, &mut leases, &base).await;
     for lease in leases {
         hold.note_write(lease.node());
         hold.let_go_one(lease, true);
     }
-    decisions.forget_later(&hold.fleet, coordinator_node, base);
+    // What is left to recovery needs the row: without it recovery would have to roll back.
+    if finished {
+        decisions.forget_later(&hold.fleet, coordinator_node, base);
+    }
     Ok(true)
 }
 
 async fn record(leases: &mut [Lease], base: &str) -> Result<(), Failure> {
     let Some(coordinator) = leases.first_mut() else { return Ok(()) };
-    // decided_at is the moment of deciding, not the transaction's begin: recovery reads it as an age.
+    // A server that forgot the decision in a crash would leave the others committed alone: the client's
+    // `synchronous_commit = off` can't hold here. decided_at is the moment of deciding, not the
+    // transaction's begin: recovery reads it as an age.
     let sql = format!(
-        "INSERT INTO margay.decision (gid, decided_at) VALUES ({}, pg_catalog.clock_timestamp())",
+        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
+           WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'; \
+         INSERT INTO margay.decision (gid, decided_at) VALUES ({}, pg_catalog.clock_timestamp())",
         literal(base)
     );
     match coordinator.run(&sql).await {
@@ -228,27 +242,28 @@ async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
 }
 
 /// COMMIT PREPARED on all but the coordinator. It is decided: what fails is tried again on a
-/// connection of its own, and at last left to recovery.
-async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) {
+/// connection of its own, and at last left to recovery. True: all of them are committed.
+async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
     let finishes = leases.iter_mut().enumerate().skip(1).map(|(part, lease)| async move {
         let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
         if lease.run(&sql).await.is_ok() {
-            return;
+            return true;
         }
         let deadline = Instant::now() + FINISH_FOR;
         while Instant::now() < deadline {
             if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
                 let gid = format!("{base}:{part}");
                 match recovery::finish(&server, &gid, Outcome::Committed).await {
-                    Ok(()) => return,
+                    Ok(()) => return true,
                     Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
                 }
             }
             tokio::time::sleep(RETRY_EVERY).await;
         }
         tracing::error!(gid = base, part, "a decided commit is left to recovery");
+        false
     });
-    join_all(finishes).await;
+    join_all(finishes).await.into_iter().all(|done| done)
 }
 
 impl Hold {

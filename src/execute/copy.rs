@@ -40,8 +40,15 @@ pub fn copy_channel() -> (CopySource, CopyFeed) {
     let wanted = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel(DEPTH);
     (
-        CopySource { wanted: Arc::clone(&wanted), frames: sender },
-        CopyFeed { wanted, frames: receiver, used: false },
+        CopySource {
+            wanted: Arc::clone(&wanted),
+            frames: sender,
+        },
+        CopyFeed {
+            wanted,
+            frames: receiver,
+            used: false,
+        },
     )
 }
 
@@ -72,7 +79,10 @@ impl CopyFeed {
                     // PostgreSQL ignores both while it waits for data.
                     b'H' | b'S' => {}
                     _ => {
-                        frontend::copy_fail(conn.write_buf(), b"unexpected message type during COPY from stdin");
+                        frontend::copy_fail(
+                            conn.write_buf(),
+                            b"unexpected message type during COPY from stdin",
+                        );
                         return Ok(());
                     }
                 },

@@ -27,7 +27,11 @@ struct State {
 impl Decisions {
     /// The table exists on the node, made on a connection of its own if need be: a transaction that finds it missing would be lost.
     pub async fn ensure_table(&self, fleet: &Fleet, node: NodeId) -> Result<(), String> {
-        let name = fleet.node(node).map_err(|fault| fault.message.to_string())?.name.clone();
+        let name = fleet
+            .node(node)
+            .map_err(|fault| fault.message.to_string())?
+            .name
+            .clone();
         if self.lock().tables.contains(&name) {
             return Ok(());
         }
@@ -53,8 +57,11 @@ impl Decisions {
             nodes.sort_unstable();
             nodes.dedup();
             for node in nodes {
-                let gids: Vec<String> =
-                    batch.iter().filter(|(n, _)| *n == node).map(|(_, gid)| literal(gid)).collect();
+                let gids: Vec<String> = batch
+                    .iter()
+                    .filter(|(n, _)| *n == node)
+                    .map(|(_, gid)| literal(gid))
+                    .collect();
                 let sql = format!("DELETE FROM margay.decision WHERE gid IN ({})", gids.join(", "));
                 match fleet.checkout(node, &Want::Primary).await {
                     Ok(mut lease) => {

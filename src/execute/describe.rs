@@ -25,7 +25,7 @@ pub async fn describe(
     types: &[u32],
     client: &mut Client<'_>,
 ) -> Result<Described, Failure> {
-    let key = super::statement_key(text, types, &hold.settings);
+    let key = super::statement_key(text, types, &hold.settings, hold.database.catalog.epoch);
     let mut seat = hold.seat(node, Role::Any).await?;
     let (name, fresh) = seat.lease.prepare(key);
     let out = seat.lease.write_buf();

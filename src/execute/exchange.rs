@@ -22,12 +22,22 @@ pub enum Expect {
     Quiet,
     /// The client's simple query. Its ReadyForQuery is not passed on: the session sends its own.
     Simple,
-    Parse { pass: bool },
-    Bind { pass: bool },
-    Close { pass: bool },
+    Parse {
+        pass: bool,
+    },
+    Bind {
+        pass: bool,
+    },
+    Close {
+        pass: bool,
+    },
     /// ParameterDescription and RowDescription or NoData.
-    DescribeStatement { pass: bool },
-    DescribePortal { pass: bool },
+    DescribeStatement {
+        pass: bool,
+    },
+    DescribePortal {
+        pass: bool,
+    },
     Execute,
     /// The ReadyForQuery of a Sync; not passed on.
     Sync,
@@ -69,7 +79,10 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(expect: impl IntoIterator<Item = Expect>) -> Self {
-        Self { expect: expect.into_iter().collect(), ..Self::default() }
+        Self {
+            expect: expect.into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// Reads answers until none is owed any more. What was queued on `conn` goes out on the way. An
@@ -79,10 +92,10 @@ impl Exchange {
             match self.expect.front() {
                 None => return Ok(()),
                 Some(Expect::Local(_)) => {
-                    if let Some(Expect::Local(bytes)) = self.expect.pop_front() {
-                        if self.failure.is_none() {
-                            client.out.pass(&bytes).await;
-                        }
+                    if let Some(Expect::Local(bytes)) = self.expect.pop_front()
+                        && self.failure.is_none()
+                    {
+                        client.out.pass(&bytes).await;
                     }
                     continue;
                 }
@@ -109,6 +122,10 @@ impl Exchange {
                     if self.take(frame, client)? == Next::CopyIn {
                         client.out.flush().await;
                         client.copy.pass(conn).await?;
+                        if std::mem::take(&mut self.late_sync) {
+                            // Without it the server keeps its answer in its buffer.
+                            frontend::sync(conn.write_buf());
+                        }
                     }
                 }
                 None if chunk.bytes.is_empty() => {
@@ -122,7 +139,9 @@ impl Exchange {
 
     /// Decides over a frame that is wholly there, and moves on in `expect` for those that pass.
     fn watch(&mut self, tag: u8, body: &[u8]) -> Relay {
-        let Some(front) = self.expect.front() else { return Relay::StopBefore };
+        let Some(front) = self.expect.front() else {
+            return Relay::StopBefore;
+        };
         match (tag, front) {
             (b'E' | b'Z' | b'S' | b'G' | b'W', _) => return Relay::StopBefore,
             (_, Expect::Quiet | Expect::Local(_) | Expect::Sync) => return Relay::StopBefore,
@@ -143,13 +162,20 @@ impl Exchange {
             (b'1', Expect::Parse { pass: true })
             | (b'2', Expect::Bind { pass: true })
             | (b'3', Expect::Close { pass: true })
-            | (b'T' | b'n', Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true }) => {}
+            | (
+                b'T' | b'n',
+                Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
+            ) => {}
             // Not to be passed on, or out of turn: `take` tells these apart.
             _ => return Relay::StopBefore,
         }
         self.expect.pop_front();
         // What the session says itself must stand between this answer and the next.
-        if matches!(self.expect.front(), Some(Expect::Local(_)) | None) { Relay::StopAfter } else { Relay::Pass }
+        if matches!(self.expect.front(), Some(Expect::Local(_)) | None) {
+            Relay::StopAfter
+        } else {
+            Relay::Pass
+        }
     }
 
     fn executed(&mut self, tag: u8, body: &[u8]) {
@@ -174,8 +200,18 @@ impl Exchange {
             // although Margay's own query before it failed.
             match frame.tag {
                 b'S' => client.statuses.report(frame.body(), out.buf()),
-                b'Z' => while !matches!(self.expect.pop_front(), Some(Expect::Quiet | Expect::Simple | Expect::Sync) | None) {},
-                b'G' => return Err(Fault::new(Code::SERVER_PROTOCOL, "a server asked for data after an error")),
+                b'Z' => {
+                    while !matches!(
+                        self.expect.pop_front(),
+                        Some(Expect::Quiet | Expect::Simple | Expect::Sync) | None
+                    ) {}
+                }
+                b'G' => {
+                    return Err(Fault::new(
+                        Code::SERVER_PROTOCOL,
+                        "a server asked for data after an error",
+                    ));
+                }
                 _ => {}
             }
             return Ok(Next::Done);

@@ -1,9 +1,12 @@
 //! Why a statement failed, and how that is said to the client.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::backend::{Frame, RunError, ServerError};
 use crate::model::Fault;
+use crate::topology::Database;
 use crate::wire::postgres::backend::{Fields, error_response, fatal_response, fields};
 
 #[derive(Clone, Debug)]
@@ -64,20 +67,51 @@ impl Failure {
         }
     }
 
-    /// Appends the ErrorResponse.
-    pub fn write(&self, out: &mut BytesMut) {
+    /// Appends the ErrorResponse, with the names of tables that the client knows.
+    pub fn write(&self, out: &mut BytesMut, database: &Database) {
         match self {
             Failure::Margay(fault) => error_response(out, fault),
             Failure::Server(frame) => match Fields::decode(frame.body()) {
                 // The server closed its connection with Margay, not the client's with Margay.
                 Ok(all) if all.is_fatal() => severity(out, all, b"ERROR"),
-                Ok(_) | Err(_) => out.put_slice(&frame.bytes),
+                Ok(all) => logical_names(out, frame, all, database),
+                Err(_) => out.put_slice(&frame.bytes),
             },
         }
     }
 }
 
+/// Shards are tables of their own on the servers (`orders_03`), whose names no client has ever seen.
+fn logical_names(out: &mut BytesMut, frame: &Frame, all: Fields<'_>, database: &Database) {
+    let mut renamed: Vec<(u8, Cow<'_, [u8]>)> = Vec::new();
+    let mut changed = false;
+    for (code, text) in all.iter() {
+        // Position, file, line and routine name nothing of the user's.
+        let named = matches!(code, b'M' | b'D' | b'H' | b'W' | b'q' | b't' | b'n');
+        let logical = std::str::from_utf8(text)
+            .ok()
+            .filter(|_| named)
+            .and_then(|text| database.logical_text(text));
+        changed |= logical.is_some();
+        renamed.push((
+            code,
+            logical.map_or(Cow::Borrowed(text), |text| Cow::Owned(text.into_bytes())),
+        ));
+    }
+    if changed {
+        fields(out, b'E', renamed.iter().map(|(code, text)| (*code, &text[..])));
+    } else {
+        out.put_slice(&frame.bytes);
+    }
+}
+
 fn severity(out: &mut BytesMut, all: Fields<'_>, severity: &[u8]) {
-    let said = all.iter().map(|(code, text)| if matches!(code, b'S' | b'V') { (code, severity) } else { (code, text) });
+    let said = all.iter().map(|(code, text)| {
+        if matches!(code, b'S' | b'V') {
+            (code, severity)
+        } else {
+            (code, text)
+        }
+    });
     fields(out, b'E', said);
 }

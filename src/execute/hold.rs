@@ -14,6 +14,7 @@ use crate::topology::Database;
 use crate::wire::postgres::frontend;
 
 use super::settings::bring;
+use super::statuses::Parameter;
 use super::transaction::{Block, Branch, Logged, Txn};
 use super::{Decisions, Failure, Statuses, Using};
 
@@ -35,7 +36,7 @@ pub struct Hold {
     pinned: Option<Lease>,
     pub(super) decisions: Arc<Decisions>,
     /// What a server's parameters are after a transaction in which something was SET.
-    news: Vec<(Box<[u8]>, Box<[u8]>)>,
+    news: Vec<Parameter>,
 }
 
 /// A connection for one statement.
@@ -87,7 +88,10 @@ impl Hold {
             let branch = self.add_branch(&lease, replica_will_do);
             return Ok(self.seated(lease, quiet, branch));
         };
-        let lease = self.txn.block_mut().and_then(|b| b.branches.get_mut(index)?.lease.take());
+        let lease = self
+            .txn
+            .block_mut()
+            .and_then(|b| b.branches.get_mut(index)?.lease.take());
         let lease = lease.ok_or_else(|| Fault::internal("a branch of the transaction is in use twice"))?;
         self.using.add(lease.cancel_key());
         Ok(self.seated(lease, 0, Some(index)))
@@ -97,13 +101,19 @@ impl Hold {
     /// need several can't starve each other.
     pub async fn seats(&mut self, nodes: &[NodeId], role: Role) -> Result<Vec<Seat>, Failure> {
         let replica_will_do = role == Role::Any && self.replica_allowed();
-        let missing: Vec<NodeId> =
-            nodes.iter().copied().filter(|n| self.branch_index(*n, role).is_none()).collect();
+        let missing: Vec<NodeId> = nodes
+            .iter()
+            .copied()
+            .filter(|n| self.branch_index(*n, role).is_none())
+            .collect();
         let mut fresh = if missing.is_empty() {
             Vec::new()
         } else {
             let fleet = Arc::clone(&self.fleet);
-            let wants: Vec<_> = missing.iter().map(|n| (*n, self.want(*n, replica_will_do))).collect();
+            let wants: Vec<_> = missing
+                .iter()
+                .map(|n| (*n, self.want(*n, replica_will_do)))
+                .collect();
             fleet.checkout_many(&wants).await?
         };
         let mut seats = Vec::with_capacity(nodes.len());
@@ -139,7 +149,9 @@ impl Hold {
     /// Gives a connection back after its statement, whose answers are all read or whose connection
     /// is broken. `wrote`: the statement may have changed something.
     pub fn leave(&mut self, seat: Seat, wrote: bool) {
-        let Seat { mut lease, branch, .. } = seat;
+        let Seat {
+            mut lease, branch, ..
+        } = seat;
         let node = lease.node();
         match (self.txn.block_mut(), branch) {
             (Some(block), Some(index)) => {
@@ -157,8 +169,17 @@ impl Hold {
                 // client's all the same, on this connection.
                 let failed = lease.tx_status() == TxStatus::Failed;
                 let mut block = self.new_block(TxnModes::default(), "BEGIN".into(), false);
-                block.branches.push(Branch { node, primary: true, wrote: true, lease: Some(lease) });
-                self.txn = if failed { Txn::Failed(Box::new(block)) } else { Txn::Open(Box::new(block)) };
+                block.branches.push(Branch {
+                    node,
+                    primary: true,
+                    wrote: true,
+                    lease: Some(lease),
+                });
+                self.txn = if failed {
+                    Txn::Failed(Box::new(block))
+                } else {
+                    Txn::Open(Box::new(block))
+                };
                 return;
             }
             (_, _) => {}
@@ -220,10 +241,19 @@ impl Hold {
 
     /// The transaction (or the session's default) is READ ONLY.
     pub fn is_read_only(&self) -> bool {
-        self.txn.block().and_then(|block| block.modes.read_only).unwrap_or_else(|| {
-            let value = self.settings.get("default_transaction_read_only").unwrap_or_default();
-            matches!(value.trim_matches('\'').to_ascii_lowercase().as_str(), "on" | "true" | "yes" | "1")
-        })
+        self.txn
+            .block()
+            .and_then(|block| block.modes.read_only)
+            .unwrap_or_else(|| {
+                let value = self
+                    .settings
+                    .get("default_transaction_read_only")
+                    .unwrap_or_default();
+                matches!(
+                    value.trim_matches('\'').to_ascii_lowercase().as_str(),
+                    "on" | "true" | "yes" | "1"
+                )
+            })
     }
 
     /// Back to the pool, or to the client that it is pinned to.
@@ -239,7 +269,10 @@ impl Hold {
         let branches = &self.txn.block()?.branches;
         // What may write needs the primary even where a read has opened a replica.
         let fits = |b: &&Branch| b.node == node && (b.primary || role == Role::Any);
-        branches.iter().position(|b| fits(&b) && b.primary).or_else(|| branches.iter().position(|b| fits(&b)))
+        branches
+            .iter()
+            .position(|b| fits(&b) && b.primary)
+            .or_else(|| branches.iter().position(|b| fits(&b)))
     }
 
     /// Reads may go to a replica: outside of a transaction, or in a READ ONLY one whose statements
@@ -247,9 +280,7 @@ impl Hold {
     fn replica_allowed(&self) -> bool {
         match self.txn.block() {
             None => true,
-            Some(block) => {
-                self.is_read_only() && block.isolation(&self.settings) == Isolation::ReadCommitted
-            }
+            Some(block) => self.is_read_only() && block.isolation(&self.settings) == Isolation::ReadCommitted,
         }
     }
 
@@ -258,7 +289,10 @@ impl Hold {
             return Want::Primary;
         }
         let after = self.wrote_at.iter().find(|(n, _)| *n == node).map(|(_, at)| *at);
-        Want::Read { policy: &self.database.reads, after }
+        Want::Read {
+            policy: &self.database.reads,
+            after,
+        }
     }
 
     async fn lease(&mut self, node: NodeId, replica_will_do: bool) -> Result<Lease, Fault> {
@@ -270,7 +304,9 @@ impl Hold {
 
     /// Queues settings, and in a transaction its opening.
     async fn prepare(&self, lease: &mut Lease) -> Result<usize, Failure> {
-        let Some(block) = self.txn.block() else { return bring(lease, &self.settings).await };
+        let Some(block) = self.txn.block() else {
+            return bring(lease, &self.settings).await;
+        };
         let mut quiet = bring(lease, &block.before).await?;
         frontend::query(lease.write_buf(), block.opening().as_bytes());
         quiet += 1;
@@ -281,7 +317,12 @@ impl Hold {
         let pinned = self.pins;
         let primary = !replica_will_do || pinned || lease.server().role() != crate::backend::Role::Replica;
         let block = self.txn.block_mut()?;
-        block.branches.push(Branch { lease: None, node: lease.node(), primary, wrote: false });
+        block.branches.push(Branch {
+            lease: None,
+            node: lease.node(),
+            primary,
+            wrote: false,
+        });
         Some(block.branches.len() - 1)
     }
 
@@ -295,7 +336,9 @@ impl Hold {
             return Ok(());
         }
         if isolation == Isolation::Serializable {
-            return Err(Failure::Margay(super::commands::serializable(&self.database.name)));
+            return Err(Failure::Margay(super::commands::serializable(
+                &self.database.name,
+            )));
         }
         let nodes = self.nodes.clone();
         let mut seats = self.seats(&nodes, Role::Primary).await?;
@@ -316,14 +359,23 @@ impl Hold {
 
     pub(super) fn note_news(&mut self, lease: &Lease) {
         if !lease.is_broken() {
-            self.news = lease.parameters().map(|(name, value)| (name.into(), value.into())).collect();
+            self.news = lease
+                .parameters()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect();
         }
     }
 
     pub(super) fn note_news_of_a_branch(&mut self) {
-        let lease = self.txn.block().and_then(|b| b.branches.iter().find_map(|branch| branch.lease.as_ref()));
+        let lease = self
+            .txn
+            .block()
+            .and_then(|b| b.branches.iter().find_map(|branch| branch.lease.as_ref()));
         if let Some(lease) = lease {
-            self.news = lease.parameters().map(|(name, value)| (name.into(), value.into())).collect();
+            self.news = lease
+                .parameters()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect();
         }
     }
 
@@ -370,5 +422,7 @@ pub(super) async fn quiet_answers(lease: &mut Lease) -> Result<(), Failure> {
 fn now_us() -> i64 {
     const EPOCH_2000: i64 = 946_684_800_000_000;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX).saturating_sub(EPOCH_2000)
+    i64::try_from(since.as_micros())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(EPOCH_2000)
 }

@@ -35,7 +35,11 @@ pub(super) enum Event {
 impl Lane {
     pub fn new(seat: Seat) -> Self {
         let quiet = seat.quiet;
-        Self { seat, parts: VecDeque::new(), quiet }
+        Self {
+            seat,
+            parts: VecDeque::new(),
+            quiet,
+        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -67,6 +71,8 @@ impl Lane {
                 let tag = frame.bytes.slice(5..frame.bytes.len().max(6) - 1);
                 Event::Complete(part, tag)
             }
+            // As many rows as were asked for: the rest stays in the server's portal.
+            (b's', Some(part)) => Event::Complete(part, Bytes::new()),
             // Each server says the same: the client hears it once.
             (b'N', _) if first => {
                 client.out.pass(&frame.bytes).await;
@@ -75,7 +81,11 @@ impl Lane {
             (b'I' | b'1' | b'2' | b'3' | b'n' | b't' | b'N' | b'A', _) => Event::Other,
             (b'G' | b'H' | b'W' | b'd' | b'c', _) => {
                 self.seat.lease.mark_broken();
-                return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, "COPY over several nodes is not supported").into());
+                return Err(Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    "COPY over several nodes is not supported",
+                )
+                .into());
             }
             (_, _) => {
                 self.seat.lease.mark_broken();

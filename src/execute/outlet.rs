@@ -20,7 +20,12 @@ pub struct Outlet {
 
 impl Outlet {
     pub fn new(socket: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Self { socket, buf: BytesMut::with_capacity(8 << 10), sent: 0, gone: false }
+        Self {
+            socket,
+            buf: BytesMut::with_capacity(8 << 10),
+            sent: 0,
+            gone: false,
+        }
     }
 
     /// For the encoders of `wire::postgres::backend`.
@@ -68,7 +73,10 @@ impl Outlet {
 
     /// A place to come back to with `take_back`.
     pub fn mark(&self) -> Mark {
-        Mark { sent: self.sent, len: self.buf.len() }
+        Mark {
+            sent: self.sent,
+            len: self.buf.len(),
+        }
     }
 
     /// Forgets what was appended since; false: some of it may have reached the client.

@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
+use crate::backend::Settings;
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -21,80 +22,137 @@ use super::{Client, Failure, Hold, Txn, statement_key};
 pub enum Request<'r> {
     Simple,
     /// `types`: of all parameters where a part needs them, else as the client gave them.
-    /// `describe`: the client wants the RowDescription.
-    Extended { types: &'r [u32], bind: &'r Bind<'r>, describe: bool },
+    /// `describe`: the client wants the RowDescription. `max_rows`: of Execute; 0 = all.
+    Extended {
+        types: &'r [u32],
+        bind: &'r Bind<'r>,
+        describe: bool,
+        max_rows: u32,
+    },
 }
 
-/// Runs a plan of several parts; the client gets rows and CommandComplete. Returns the rows told.
+impl Request<'_> {
+    fn max_rows(self) -> u64 {
+        match self {
+            Request::Simple | Request::Extended { max_rows: 0, .. } => u64::MAX,
+            Request::Extended { max_rows, .. } => u64::from(max_rows),
+        }
+    }
+}
+
+/// How a statement over several parts ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// With this command tag.
+    Complete(String),
+    /// At the row limit of Execute. The rows behind it are gone: the portal can't be fetched on.
+    Suspended { rows: u64 },
+}
+
+impl Told {
+    /// Rows told or affected.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Told::Complete(tag) => crate::merge::tag_count(tag.as_bytes()).unwrap_or(0),
+            Told::Suspended { rows } => *rows,
+        }
+    }
+}
+
+/// Runs a plan of several parts; the client gets rows and CommandComplete or PortalSuspended.
 pub async fn scatter(
     hold: &mut Hold,
     plan: &Plan,
     text: &[u8],
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<u64, Failure> {
+) -> Result<Told, Failure> {
     let own = matches!(hold.txn, Txn::Idle) && plan.writes && !plan.outside_txn;
     if own {
         hold.begin_implicit();
     }
     let result = run(hold, plan, text, request, client).await;
     let result = match result {
-        Ok(tag) if own => hold.commit().await.map(|_| tag),
+        Ok(outcome) if own => hold.commit().await.map(|_| outcome),
         Err(failure) if own => {
             hold.rollback().await;
             Err(failure)
         }
         other => other,
     };
-    let tag = result?;
-    backend::command_complete(client.out.buf(), tag.as_bytes());
-    Ok(crate::merge::tag_count(tag.as_bytes()).unwrap_or(0))
+    let outcome = result?;
+    match &outcome {
+        Told::Complete(tag) => backend::command_complete(client.out.buf(), tag.as_bytes()),
+        Told::Suspended { .. } => backend::portal_suspended(client.out.buf()),
+    }
+    Ok(outcome)
 }
 
-/// Everything but the end of the transaction; gives the command tag.
+/// Everything but the end of the transaction.
 async fn run(
     hold: &mut Hold,
     plan: &Plan,
     text: &[u8],
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<String, Failure> {
+) -> Result<Told, Failure> {
     let mut nodes: Vec<NodeId> = plan.parts.iter().map(|part| part.node).collect();
     nodes.sort_unstable();
     nodes.dedup();
     let settings = std::sync::Arc::clone(&hold.settings);
+    let epoch = hold.database.catalog.epoch;
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
     for (index, part) in plan.parts.iter().enumerate() {
-        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else { continue };
+        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else {
+            continue;
+        };
         lane.parts.push_back(index);
         let text = match &part.text {
             Text::Original => text,
             Text::Spliced(spliced) => spliced.as_bytes(),
         };
-        queue(lane, plan, text, request, &settings);
+        queue(lane, plan, text, request, (&settings, epoch));
     }
+    // All servers begin at once; what a broken connection says comes up when it is read.
+    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
+    drop(sent);
     let result = match &plan.merge {
         Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
     };
-    if result.is_err() && lanes.iter().any(|lane| !lane.is_done() && !lane.seat.lease.is_broken()) {
+    if result.is_err()
+        && lanes
+            .iter()
+            .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
+    {
         hold.using.cancel_all().await;
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
-    join_all(lanes.iter_mut().filter(|l| !l.seat.lease.is_broken()).map(|lane| lane.seat.lease.drain())).await;
+    join_all(
+        lanes
+            .iter_mut()
+            .filter(|l| !l.seat.lease.is_broken())
+            .map(|lane| lane.seat.lease.drain()),
+    )
+    .await;
     hold.using.settle().await;
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
 }
 
-fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: &crate::backend::Settings) {
+fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
-        Request::Extended { types, bind, .. } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+        Request::Extended {
+            types,
+            bind,
+            max_rows,
+            ..
+        } => {
+            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());
@@ -115,9 +173,21 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
                 &widen_formats(&results, hidden),
             );
             frontend::describe(out, Target::Portal, b"");
-            frontend::execute(out, b"", 0);
+            frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
             frontend::sync(out);
         }
+    }
+}
+
+/// How many rows of each part are enough for the row limit of the whole. 0 = all.
+fn part_limit(merge: &Merge, max_rows: u32) -> u32 {
+    match merge {
+        Merge::Rows(rule) if rule.aggregate.is_none() && !rule.distinct && max_rows > 0 => {
+            let wanted = u64::from(max_rows).saturating_add(rule.offset);
+            i32::try_from(wanted).map_or(0, |n| n as u32)
+        }
+        // Writes always run to their end, and groups need all their rows.
+        Merge::Rows(_) | Merge::Relay | Merge::Sum | Merge::Same => 0,
     }
 }
 
@@ -140,18 +210,21 @@ async fn rows(
     lanes: &mut [Lane],
     plan: &Plan,
     rule: &RowMerge,
-    settings: &crate::backend::Settings,
+    settings: &Settings,
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<String, Failure> {
+) -> Result<Told, Failure> {
+    let max_rows = request.max_rows();
     let description = first_description(lanes, client).await?;
     let described = Described {
         description: &description,
         formats: None,
         same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
-        exact_floats: settings
-            .get("extra_float_digits")
-            .is_none_or(|v| v.trim_matches('\'').parse::<i32>().is_ok_and(|digits| digits >= 1)),
+        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
+            v.trim_matches('\'')
+                .parse::<i32>()
+                .is_ok_and(|digits| digits >= 1)
+        }),
     };
     let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
     if wants_description(request) {
@@ -161,6 +234,10 @@ async fn rows(
     let through = merger.passes_through();
     let mut relayed = 0u64;
     loop {
+        let told = if through { relayed } else { merger.given() };
+        if told >= max_rows {
+            return Ok(Told::Suspended { rows: told });
+        }
         let event = match merger.step()? {
             Step::Row(body) => {
                 put(client, b'D', &body);
@@ -194,7 +271,8 @@ async fn rows(
             Event::Other => {}
         }
     }
-    Ok(with_count("SELECT", if through { relayed } else { merger.given() }))
+    let told = if through { relayed } else { merger.given() };
+    Ok(Told::Complete(with_count("SELECT", told)))
 }
 
 /// Reads the lane of the first part up to its RowDescription.
@@ -219,7 +297,8 @@ async fn writes(
     plan: &Plan,
     request: Request<'_>,
     client: &mut Client<'_>,
-) -> Result<String, Failure> {
+) -> Result<Told, Failure> {
+    let (max_rows, mut rows) = (request.max_rows(), 0u64);
     let same = plan.merge == Merge::Same;
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
@@ -235,7 +314,8 @@ async fn writes(
             }
             Event::Row(part, frame) => {
                 // A description comes before its own part's rows, so the first one told stands before all rows.
-                if !same || part == 0 {
+                if (!same || part == 0) && rows < max_rows {
+                    rows += 1;
                     client.out.pass(&frame.bytes).await;
                 }
             }
@@ -251,5 +331,10 @@ async fn writes(
         backend::no_data(client.out.buf());
     }
     let tags = tags.iter().map(|tag| &tag[..]);
-    if same { same_tags(tags) } else { sum_tags(tags) }.map_err(Failure::from)
+    let tag = if same { same_tags(tags) } else { sum_tags(tags) }.map_err(Failure::from)?;
+    Ok(if rows == max_rows {
+        Told::Suspended { rows }
+    } else {
+        Told::Complete(tag)
+    })
 }

@@ -39,7 +39,10 @@ pub(super) async fn bring(lease: &mut Lease, target: &Arc<Settings>) -> Result<u
     };
     let now = Arc::clone(&lease.settings);
     let differs = |(name, value): &(&str, &str), other: &Settings| other.get(name) != Some(value);
-    let mut changed = target.iter().filter(|p| differs(p, &now)).chain(now.iter().filter(|p| differs(p, target)));
+    let mut changed = target
+        .iter()
+        .filter(|p| differs(p, &now))
+        .chain(now.iter().filter(|p| differs(p, target)));
     if changed.all(|(name, _)| SURE.contains(&name)) {
         frontend::query(lease.write_buf(), sql.as_bytes());
         lease.settings = Arc::clone(target);

@@ -11,6 +11,9 @@ use crate::plan::Role;
 use super::exchange::{Client, Exchange, Expect};
 use super::{Failure, Hold, Seat, Txn};
 
+/// Connections tried whose prepared statements turn out to be out of date.
+const MAX_TRIES: u32 = 16;
+
 /// What one batch does, as far as the choice of a server and the transaction must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -34,16 +37,20 @@ pub async fn batch(
 ) -> Result<Exchange, Failure> {
     let mark = client.out.mark();
     let mut role = task.role;
+    let mut tries = 0;
     loop {
+        tries += 1;
         let mut seat = hold.seat(task.node, role).await?;
         let on_replica = seat.lease.server().role() == backend::Role::Replica;
         let mut exchange = Exchange::new(std::iter::repeat_n(Expect::Quiet, seat.quiet));
         queue(&mut seat, &mut exchange);
         let ran = exchange.run(&mut seat.lease, client).await;
-        if exchange.quiet_failed || ran.is_err() {
+        let broken = exchange.quiet_failed || ran.is_err();
+        let outcome = exchange.outcome(ran);
+        let stale = outcome.as_ref().err().is_some_and(is_stale);
+        if broken || stale {
             seat.lease.poison();
         }
-        let outcome = exchange.outcome(ran);
         if task.pins && outcome.is_ok() {
             hold.pin(&mut seat);
         }
@@ -52,6 +59,9 @@ pub async fn batch(
         hold.leave(seat, task.writes && outcome.is_ok());
         match outcome {
             Ok(()) => return Ok(exchange),
+            Err(failure) if alone && stale && tries < MAX_TRIES && client.out.take_back(mark) => {
+                drop(failure)
+            }
             Err(failure) if alone && role == Role::Any && worth_another_try(&failure, on_replica) => {
                 if !client.out.take_back(mark) {
                     return Err(failure);
@@ -63,11 +73,23 @@ pub async fn batch(
     }
 }
 
+/// The connection's prepared statements are older than their tables.
+fn is_stale(failure: &Failure) -> bool {
+    match failure {
+        Failure::Server(_) => {
+            failure.sqlstate() == "0A000" && failure.message().starts_with("cached plan must not")
+        }
+        Failure::Margay(_) => false,
+    }
+}
+
 fn worth_another_try(failure: &Failure, on_replica: bool) -> bool {
     match failure {
         Failure::Margay(fault) => fault.code == Code::SERVER_LOST,
         // A recovery conflict is a replica's own affair too.
-        Failure::Server(_) => on_replica && matches!(failure.sqlstate().as_str(), "25006" | "40001" | "57P01"),
+        Failure::Server(_) => {
+            on_replica && matches!(failure.sqlstate().as_str(), "25006" | "40001" | "57P01")
+        }
     }
 }
 
@@ -88,9 +110,14 @@ pub async fn simple(
 /// The key of a prepared statement on server connections, which clients share. Everything that
 /// decides over what the text means when it is parsed is in it: a literal such as '2026-02-01' is
 /// read under the time zone of that moment.
-pub fn statement_key(text: &[u8], types: &[u32], settings: &Settings) -> u64 {
+/// `epoch`: of the catalog, since a statement that was prepared before its table changed can't be run
+/// after it, but can be prepared anew.
+pub fn statement_key(text: &[u8], types: &[u32], settings: &Settings, epoch: u64) -> u64 {
     // Keyed at random: nobody can choose texts that collide.
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let settings: Vec<_> = settings.iter().filter(|(name, _)| *name != "application_name").collect();
-    KEYS.hash_one((text, types, settings))
+    let settings: Vec<_> = settings
+        .iter()
+        .filter(|(name, _)| *name != "application_name")
+        .collect();
+    KEYS.hash_one((text, types, settings, epoch))
 }

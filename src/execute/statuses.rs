@@ -14,9 +14,12 @@ const OF_ONE_SERVER: &[&[u8]] = &[
     b"session_authorization",
 ];
 
+/// Name and value, as bytes.
+pub(super) type Parameter = (Box<[u8]>, Box<[u8]>);
+
 #[derive(Clone, Debug, Default)]
 pub struct Statuses {
-    told: Vec<(Box<[u8]>, Box<[u8]>)>,
+    told: Vec<Parameter>,
     /// Counts changes, so that what was computed from them knows when it is stale.
     pub changes: u64,
 }

@@ -68,7 +68,11 @@ pub(super) enum Logged {
     /// SET, SET LOCAL, RESET, SET TRANSACTION as they were written.
     Set(Box<str>),
     /// With what ROLLBACK TO brings back.
-    Savepoint { name: Box<str>, settings: Arc<Settings>, modes: TxnModes },
+    Savepoint {
+        name: Box<str>,
+        settings: Arc<Settings>,
+        modes: TxnModes,
+    },
 }
 
 /// The transaction on one server.
@@ -98,7 +102,9 @@ impl Block {
 
     /// The isolation level: of BEGIN or SET TRANSACTION, else the session's default.
     pub fn isolation(&self, settings: &Settings) -> Isolation {
-        self.modes.isolation.unwrap_or_else(|| default_isolation(settings))
+        self.modes
+            .isolation
+            .unwrap_or_else(|| default_isolation(settings))
     }
 
     /// The SQL that opens the transaction on one more node.
@@ -130,7 +136,8 @@ impl Block {
         self.log.iter().any(|entry| matches!(entry, Logged::Set(_)))
     }
 
-    pub(super) fn writers(&self) -> usize {
+    /// On how many nodes it wrote.
+    pub fn writers(&self) -> usize {
         self.branches.iter().filter(|b| b.wrote).count()
     }
 }

@@ -71,12 +71,18 @@ impl Using {
                 return Poll::Ready(());
             }
             self.settled.register(cx.waker());
-            if self.sending.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+            if self.sending.load(Ordering::Acquire) == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<CancelTarget>> {
-        self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.servers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

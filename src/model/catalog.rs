@@ -20,6 +20,9 @@ pub struct Catalog {
     /// By unqualified, folded name; the most volatile of all overloads. Functions of
     /// `pg_catalog` and user-defined ones alike.
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
+    /// be looked for where they aren't, so nothing is served on them.
+    pub misplaced: HashMap<TableName, Box<str>>,
 }
 
 /// A table, partitioned table, view or foreign table.

@@ -175,16 +175,24 @@ fn refuse_sequences(table: &TableRef, columns: &[Box<str>], values: &[Vec<Expr>]
     };
     for column in &info.columns {
         let counts = matches!(&column.default, ColumnDefault::Volatile(text) if text.starts_with("nextval") || &**text == "identity");
-        let generated = table.rule.iter().flat_map(|r| &r.generate).any(|g| g.column == column.name);
+        let generated = table
+            .rule
+            .iter()
+            .flat_map(|r| &r.generate)
+            .any(|g| g.column == column.name);
         if !counts || generated {
             continue;
         }
-        let default = |cell: &Expr| matches!(cell, Expr::Column(n) if n.parts.len() == 1 && n.last() == "default");
+        let default =
+            |cell: &Expr| matches!(cell, Expr::Column(n) if n.parts.len() == 1 && n.last() == "default");
         let given = columns.iter().position(|c| *c == column.name);
         if given.is_none_or(|i| values.iter().any(|row| row.get(i).is_none_or(default))) {
             return Err(Fault::new(
                 Code::FUNCTION_ACROSS_NODES,
-                format!("the default of {}.{} counts on each node by itself", table.name, column.name),
+                format!(
+                    "the default of {}.{} counts on each node by itself",
+                    table.name, column.name
+                ),
             )
             .hint(format!(
                 "Give the column's value, or let Margay make it: generate: {{{}: snowflake}}.",
@@ -415,10 +423,8 @@ fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u3
 
 /// The cells of a row tuple.
 fn cell_spans(sql: &str, tokens: &[Token], row: Span, count: usize) -> Option<Vec<Span>> {
-    let inner: Vec<&Token> = tokens
-        .iter()
-        .filter(|t| t.start > row.start && t.end < row.end)
-        .collect();
+    let from = tokens.partition_point(|t| t.start <= row.start);
+    let inner = tokens[from..].iter().take_while(|t| t.end < row.end);
     let mut out = Vec::new();
     let mut depth = 0;
     let mut first: Option<u32> = None;

@@ -365,11 +365,15 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-/// The tokens that mean something: no blanks, no comments.
+/// The tokens of a statement that mean something: no blanks, no comments, no semicolons at its end.
 pub fn tokens(sql: &str, standard_strings: bool) -> Vec<Token> {
-    Lexer::new(sql, standard_strings)
+    let mut tokens: Vec<Token> = Lexer::new(sql, standard_strings)
         .filter(|t| !matches!(t.kind, Kind::Blank | Kind::Comment))
-        .collect()
+        .collect();
+    while tokens.last().is_some_and(|t| t.is_punct(sql, ';')) {
+        tokens.pop();
+    }
+    tokens
 }
 
 /// Cuts a simple-query message into statements at semicolons outside of quotes, comments and
@@ -456,6 +460,12 @@ mod tests {
         assert_eq!(kinds("'a'\n 'b'"), [(Kind::SpecialString, "'a'\n 'b'")]);
         assert_eq!(kinds("'a' 'b'").len(), 2);
         assert_eq!(tokens(r"'\' x'", false).len(), 1);
+    }
+
+    #[test]
+    fn a_semicolon_at_the_end_is_no_part_of_the_statement() {
+        assert_eq!(kinds("END; -- done").len(), 1);
+        assert_eq!(kinds("a; b;").len(), 3);
     }
 
     #[test]

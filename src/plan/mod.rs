@@ -28,6 +28,7 @@ mod query;
 mod reader;
 mod scatter;
 mod scope;
+mod set_config;
 mod shape;
 mod splice;
 pub mod types;

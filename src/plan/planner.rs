@@ -162,6 +162,7 @@ fn compile(
         view,
         hints: hints::read(sql, view.standard_conforming_strings)?,
     };
+    compiler.refuse_misplaced()?;
     if let Some(mut compiled) = compiler.utility(view.now_us)? {
         compiled.is_utility = true;
         return Ok(Command::Query(compiled.shared()));

@@ -152,17 +152,13 @@ impl Shape {
     /// A position of the original text as a position of the shape. Positions within a literal
     /// become that literal's marker.
     pub fn position(&self, original: u32) -> u32 {
-        let mut shift = 0i64;
-        for slot in &self.slots {
-            if slot.span.start >= original {
-                break;
-            }
-            if original < slot.span.end {
-                return slot.at;
-            }
-            shift += i64::from(slot.span.end - slot.span.start) - 1;
+        let before = self.slots.partition_point(|s| s.span.start < original);
+        match before.checked_sub(1).map(|i| self.slots[i]) {
+            None => original,
+            Some(slot) if original < slot.span.end => slot.at,
+            // Behind a literal both texts run on in step: its marker is one byte.
+            Some(slot) => slot.at + 1 + (original - slot.span.end),
         }
-        (i64::from(original) - shift) as u32
     }
 
     pub fn range(&self, span: Span) -> Span {
@@ -174,9 +170,9 @@ impl Shape {
 
     /// The slot that holds a position of the original text.
     pub fn slot_at(&self, original: u32) -> Option<usize> {
-        self.slots
-            .iter()
-            .position(|s| s.span.start <= original && original < s.span.end)
+        let before = self.slots.partition_point(|s| s.span.start <= original);
+        let i = before.checked_sub(1)?;
+        (original < self.slots[i].span.end).then_some(i)
     }
 }
 

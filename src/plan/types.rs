@@ -51,8 +51,20 @@ pub struct Plan {
     /// Periods of time-sharded tables with `outside: create` that the statement writes to: they must
     /// exist before it runs.
     pub periods: Vec<(crate::model::TableName, ShardId)>,
+    /// What `set_config()` in the statement sets, in this order: the session takes it over.
+    pub sets: Vec<SetConfig>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
     pub outside_txn: bool,
+}
+
+/// One call of `set_config()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfig {
+    /// Folded.
+    pub name: Box<str>,
+    /// None: back to the default.
+    pub value: Option<Box<str>>,
+    pub local: bool,
 }
 
 /// How the parts' answers become one answer.

@@ -222,7 +222,49 @@ fn set(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
     if r.done() {
         return Err(syntax(r));
     }
-    Ok(command(&name.to_ascii_lowercase(), r.rest(), local, text))
+    let name = name.to_ascii_lowercase();
+    if name.starts_with("transaction_") {
+        return transaction_setting(&name, r, text);
+    }
+    Ok(command(&name, r.rest(), local, text))
+}
+
+/// `SET transaction_read_only = on` and its kin: SET TRANSACTION in other words.
+fn transaction_setting(name: &str, r: &Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
+    let value = r.rest().trim().trim_matches('\'').to_ascii_lowercase();
+    let switch = match value.as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    };
+    let level = match value.as_str() {
+        "serializable" => Some(Isolation::Serializable),
+        "repeatable read" => Some(Isolation::RepeatableRead),
+        "read committed" | "read uncommitted" => Some(Isolation::ReadCommitted),
+        _ => None,
+    };
+    let none = TxnModes::default();
+    let modes = match (name, switch, level) {
+        ("transaction_read_only", Some(_), _) => TxnModes {
+            read_only: switch,
+            ..none
+        },
+        ("transaction_deferrable", Some(_), _) => TxnModes {
+            deferrable: switch,
+            ..none
+        },
+        ("transaction_isolation", _, Some(_)) => TxnModes {
+            isolation: level,
+            ..none
+        },
+        (_, _, _) => {
+            return Err(
+                Fault::new(Code::SESSION_STATE, format!("{name} can't be set to {value}"))
+                    .hint("Use SET TRANSACTION."),
+            );
+        }
+    };
+    Ok(Command::Txn(TxnCommand::SetTransaction { modes, text }))
 }
 
 fn reset(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {

@@ -32,7 +32,9 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { sender: Arc::new(watch::channel(false).0) }
+        Self {
+            sender: Arc::new(watch::channel(false).0),
+        }
     }
 }
 
@@ -46,6 +48,11 @@ impl Shutdown {
         *self.sender.borrow()
     }
 
+    /// For who asks again and again.
+    pub(super) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.sender.subscribe()
+    }
+
     /// Waits for `begin`.
     pub async fn begun(&self) {
         let mut receiver = self.sender.subscribe();
@@ -56,7 +63,11 @@ impl Shutdown {
 
 impl Listener {
     pub async fn bind(address: SocketAddr, shared: Shared, stop: Shutdown) -> std::io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, shared, stop })
+        Ok(Self {
+            socket: TcpListener::bind(address).await?,
+            shared,
+            stop,
+        })
     }
 
     /// The address in use, where port 0 was asked for.
@@ -81,7 +92,8 @@ impl Listener {
                         tokio::spawn(turn_away(stream));
                         continue;
                     };
-                    let (shared, stop, clients) = (self.shared.clone(), self.stop.clone(), Arc::clone(&clients));
+                    let (shared, stop, clients) =
+                        (self.shared.clone(), self.stop.clone(), Arc::clone(&clients));
                     tokio::spawn(async move {
                         let _ = stream.set_nodelay(true);
                         postgres::serve(stream, peer, shared, stop, clients).await;
@@ -96,7 +108,10 @@ impl Listener {
             }
         }
         let all = u32::try_from(max + ANTEROOM).unwrap_or(u32::MAX);
-        if tokio::time::timeout(patience, anteroom.acquire_many(all)).await.is_err() {
+        if tokio::time::timeout(patience, anteroom.acquire_many(all))
+            .await
+            .is_err()
+        {
             tracing::warn!("clients were still in transactions at the end");
         }
     }

@@ -106,7 +106,15 @@ impl Registry {
             using,
         });
         clients.insert(id, Arc::clone(&client));
-        Entry { registry: Arc::clone(self), client }
+        Entry {
+            registry: Arc::clone(self),
+            client,
+        }
+    }
+
+    /// An error that belongs to no statement.
+    pub(super) fn count_fault(&self, code: &'static str) {
+        *lock(&self.faults).entry(code).or_default() += 1;
     }
 
     pub(super) fn count_connection(&self) {
@@ -116,21 +124,26 @@ impl Registry {
     /// Asks a client's session to cancel what it runs, if the secret is right.
     pub(super) fn cancel(&self, id: u32, secret: &[u8]) {
         let client = lock(&self.clients).get(&id).cloned();
-        if let Some(client) = client {
-            if bool::from(client.secret.ct_eq(secret)) {
-                client.using.ask();
-            }
+        if let Some(client) = client
+            && bool::from(client.secret.ct_eq(secret))
+        {
+            client.using.ask();
         }
     }
 
     pub(super) fn record(&self, client: &Arc<Client>, mut work: Work) {
         client.queries.fetch_add(1, Ordering::Relaxed);
-        *lock(&self.totals).entry((work.tier, if work.replica { "replica" } else { "primary" })).or_default() += 1;
+        *lock(&self.totals)
+            .entry((work.tier, if work.replica { "replica" } else { "primary" }))
+            .or_default() += 1;
         if let Some(code) = work.error {
             *lock(&self.faults).entry(code).or_default() += 1;
         }
         if work.sql.len() > RECENT_SQL {
-            let cut = (0..=RECENT_SQL).rev().find(|at| work.sql.is_char_boundary(*at)).unwrap_or(0);
+            let cut = (0..=RECENT_SQL)
+                .rev()
+                .find(|at| work.sql.is_char_boundary(*at))
+                .unwrap_or(0);
             work.sql = work.sql[..cut].into();
         }
         let mut recent = lock(&self.recent);
@@ -184,7 +197,10 @@ impl Sessions for Registry {
     fn totals(&self) -> Totals {
         Totals {
             connections: self.connections.load(Ordering::Relaxed),
-            queries: lock(&self.totals).iter().map(|((tier, role), n)| (*tier, *role, *n)).collect(),
+            queries: lock(&self.totals)
+                .iter()
+                .map(|((tier, role), n)| (*tier, *role, *n))
+                .collect(),
             faults: lock(&self.faults)
                 .iter()
                 .filter(|(name, _)| Code::ALL.iter().any(|c| c.name == **name))

@@ -7,6 +7,7 @@
 mod check;
 pub mod file;
 mod load;
+mod logical;
 mod merge;
 pub mod placement;
 pub mod problem;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use margay::backend::Fleet;
+use margay::model::admin::GenerateIds;
 use margay::model::catalog::{Catalog, Collation, ColumnDefault, ColumnInfo, TableInfo};
 use margay::model::{DomainId, Fault, KeyType, NodeId, TableName};
 use margay::plan::Planner;
-use margay::model::admin::GenerateIds;
 use margay::session::{Listener, Shared, Shutdown};
 use margay::topology::placement::{Hash, HashFunction};
 use margay::topology::*;
@@ -47,7 +47,11 @@ fn shared_servers() -> Arc<Servers> {
     if let Some(servers) = shared.upgrade() {
         return servers;
     }
-    let servers = Arc::new(std::thread::spawn(|| Servers::start(2)).join().expect("servers start"));
+    let servers = Arc::new(
+        std::thread::spawn(|| Servers::start(2))
+            .join()
+            .expect("servers start"),
+    );
     *shared = Arc::downgrade(&servers);
     servers
 }
@@ -60,13 +64,17 @@ pub const TABLES: &str = "
     CREATE TABLE everywhere (id bigint PRIMARY KEY, note text);";
 
 pub async fn proxy() -> Proxy {
-    let servers = tokio::task::spawn_blocking(shared_servers).await.expect("servers start");
+    let servers = tokio::task::spawn_blocking(shared_servers)
+        .await
+        .expect("servers start");
     proxy_over(servers).await
 }
 
 /// A proxy whose servers nobody else uses.
 pub async fn proxy_alone() -> Proxy {
-    let servers = tokio::task::spawn_blocking(|| Arc::new(Servers::start(2))).await.expect("servers start");
+    let servers = tokio::task::spawn_blocking(|| Arc::new(Servers::start(2)))
+        .await
+        .expect("servers start");
     proxy_over(servers).await
 }
 
@@ -75,8 +83,16 @@ async fn proxy_over(servers: Arc<Servers>) -> Proxy {
     let database = format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed));
     for i in 0..servers.ports.len() {
         let direct = servers.direct(i, "postgres").await;
-        direct.batch_execute(&format!("CREATE DATABASE {database}")).await.expect("a database for the test");
-        servers.direct(i, &database).await.batch_execute(TABLES).await.expect("tables");
+        direct
+            .batch_execute(&format!("CREATE DATABASE {database}"))
+            .await
+            .expect("a database for the test");
+        servers
+            .direct(i, &database)
+            .await
+            .batch_execute(TABLES)
+            .await
+            .expect("tables");
     }
     let snapshot = snapshot(&servers, &database);
     let fleet = Fleet::new(&snapshot);
@@ -87,11 +103,21 @@ async fn proxy_over(servers: Arc<Servers>) -> Proxy {
         Arc::new(Ids(AtomicI64::new(1))),
     );
     let stop = Shutdown::default();
-    let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), shared.clone(), stop.clone());
+    let listener = Listener::bind(
+        "127.0.0.1:0".parse().expect("an address"),
+        shared.clone(),
+        stop.clone(),
+    );
     let listener = listener.await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(listener.run(Duration::from_secs(5)));
-    Proxy { address, shared, servers, database, stop }
+    Proxy {
+        address,
+        shared,
+        servers,
+        database,
+        stop,
+    }
 }
 
 fn snapshot(servers: &Servers, database: &str) -> Snapshot {
@@ -111,7 +137,10 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         })
     };
     let sharding = Sharding {
-        key: vec![KeyColumn { column: "id".into(), ty: Some(KeyType::Int8) }],
+        key: vec![KeyColumn {
+            column: "id".into(),
+            ty: Some(KeyType::Int8),
+        }],
         scheme: Scheme::Hash(Hash::new(HashFunction::Modulo, 2)),
         group: 0,
         layout: Layout::PerNode,
@@ -128,30 +157,53 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         .into_iter()
         .map(|(name, domain, spread)| {
             let name = TableName::new("public", name);
-            (name.clone(), Arc::new(Table { name, domain: DomainId(domain), spread, generate: vec![] }))
+            (
+                name.clone(),
+                Arc::new(Table {
+                    name,
+                    domain: DomainId(domain),
+                    spread,
+                    generate: vec![],
+                }),
+            )
         })
         .collect();
     let domain = |name: &str, nodes: &[u16]| Domain {
         name: name.into(),
         nodes: nodes.iter().map(|n| NodeId(*n)).collect(),
     };
+    // All of it on one node: what can't be done over several nodes can be done here.
+    let solo = Database {
+        name: "solo".into(),
+        engine: Engine::Postgres,
+        default_domain: DomainId(0),
+        shell: NodeId(0),
+        reads: reads(),
+        domains: vec![domain("left", &[0])],
+        catalog: Arc::new(catalog(&HashMap::new())),
+        tables: HashMap::new(),
+    };
     let database = Database {
         name: "app".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
         shell: NodeId(0),
-        reads: Reads {
-            from: ReadFrom::Replicas,
-            max_lag: Duration::from_secs(1),
-            consistency: Consistency::Session,
-            balance: Balance::RoundRobin,
-        },
-        domains: vec![domain("left", &[0]), domain("right", &[1]), domain("both", &[0, 1])],
+        reads: reads(),
+        domains: vec![
+            domain("left", &[0]),
+            domain("right", &[1]),
+            domain("both", &[0, 1]),
+        ],
         catalog: Arc::new(catalog(&tables)),
         tables,
     };
     let user = |name: &str, secret: Secret| {
-        Arc::new(User { name: name.into(), secret, databases: None, admin: false })
+        Arc::new(User {
+            name: name.into(),
+            secret,
+            databases: None,
+            admin: false,
+        })
     };
     Snapshot {
         epoch: 1,
@@ -161,7 +213,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             user("careful", Secret::Password("open sesame".into())),
         ],
         nodes: (0..servers.ports.len()).map(node).collect(),
-        databases: vec![Arc::new(database)],
+        databases: vec![Arc::new(database), Arc::new(solo)],
         pool: PoolLimits {
             max_connections: 8,
             acquire_timeout: Duration::from_secs(10),
@@ -179,15 +231,25 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
     }
 }
 
+fn reads() -> Reads {
+    Reads {
+        from: ReadFrom::Replicas,
+        max_lag: Duration::from_secs(1),
+        consistency: Consistency::Session,
+        balance: Balance::RoundRobin,
+    }
+}
+
 fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
-    let column = |name: &str, type_name: &str, type_oid: u32, not_null: bool, collation: Collation| ColumnInfo {
-        name: name.into(),
-        type_name: type_name.into(),
-        type_oid,
-        not_null,
-        collation,
-        default: ColumnDefault::Null,
-    };
+    let column =
+        |name: &str, type_name: &str, type_oid: u32, not_null: bool, collation: Collation| ColumnInfo {
+            name: name.into(),
+            type_name: type_name.into(),
+            type_oid,
+            not_null,
+            collation,
+            default: ColumnDefault::Null,
+        };
     let info = TableInfo {
         columns: vec![
             column("id", "bigint", 20, true, Collation::None),
@@ -199,7 +261,10 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
     Catalog {
         epoch: 1,
         loaded: true,
-        tables: tables.keys().map(|name| (name.clone(), Arc::new(info.clone()))).collect(),
+        tables: tables
+            .keys()
+            .map(|name| (name.clone(), Arc::new(info.clone())))
+            .collect(),
         ..Catalog::default()
     }
 }
@@ -207,13 +272,21 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
 impl Proxy {
     pub fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.address.port()).user("app").dbname("app");
+        config
+            .host("127.0.0.1")
+            .port(self.address.port())
+            .user("app")
+            .dbname("app");
         config.connect_timeout(Duration::from_secs(10));
         config
     }
 
     pub async fn client(&self) -> Client {
-        let (client, connection) = self.config().connect(NoTls).await.expect("the proxy takes the client");
+        let (client, connection) = self
+            .config()
+            .connect(NoTls)
+            .await
+            .expect("the proxy takes the client");
         tokio::spawn(connection);
         client
     }
@@ -224,14 +297,22 @@ impl Proxy {
     }
 
     pub async fn count(&self, node: usize, table: &str) -> i64 {
-        let row = self.direct(node).await.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await;
+        let row = self
+            .direct(node)
+            .await
+            .query_one(&format!("SELECT count(*) FROM {table}"), &[])
+            .await;
         row.expect("the table is there").get(0)
     }
 
     /// Waits until no server connection is on loan.
     pub async fn nothing_leaks(&self) {
         wait_for("all leases to come back", || async {
-            self.shared.fleet.nodes().iter().all(|n| n.servers.iter().all(|s| s.active() == 0))
+            self.shared
+                .fleet
+                .nodes()
+                .iter()
+                .all(|n| n.servers.iter().all(|s| s.active() == 0))
         })
         .await;
     }
@@ -244,7 +325,9 @@ pub async fn wait_for<F: Future<Output = bool>>(what: &str, mut condition: impl 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    patience.await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    patience
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }
 
 /// The SQLSTATE of an error.

@@ -1,6 +1,7 @@
 //! A client that writes the protocol's bytes itself, for what drivers never do.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use margay::wire::postgres::frame::{self, Frame};
@@ -19,6 +20,10 @@ pub struct Raw {
 impl Raw {
     /// Logged in as `app`, with these startup parameters besides.
     pub async fn connect(address: SocketAddr, extra: &[(&str, &str)]) -> Raw {
+        Self::connect_to(address, "app", extra).await
+    }
+
+    pub async fn connect_to(address: SocketAddr, database: &str, extra: &[(&str, &str)]) -> Raw {
         let stream = TcpStream::connect(address).await.expect("the proxy listens");
         stream.set_nodelay(true).expect("a TCP socket");
         let mut raw = Raw {
@@ -28,7 +33,7 @@ impl Raw {
             pid: 0,
             secret: Vec::new(),
         };
-        let mut params: Vec<(&[u8], &[u8])> = vec![(b"user", b"app"), (b"database", b"app")];
+        let mut params: Vec<(&[u8], &[u8])> = vec![(b"user", b"app"), (b"database", database.as_bytes())];
         params.extend(extra.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())));
         frontend::startup(&mut raw.out, params);
         for frame in raw.until_ready().await {
@@ -51,7 +56,10 @@ impl Raw {
             if let Some(frame) = frame::split(&mut self.input, frame::MAX_SERVER).expect("valid frames") {
                 return Some(frame);
             }
-            match self.stream.read_buf(&mut self.input).await {
+            // A limit that only a defect reaches: a test that hangs would leave its servers behind.
+            let read =
+                tokio::time::timeout(Duration::from_secs(30), self.stream.read_buf(&mut self.input)).await;
+            match read.expect("the proxy answers") {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
@@ -63,7 +71,10 @@ impl Raw {
         self.send().await;
         let mut frames = Vec::new();
         loop {
-            let frame = self.frame().await.expect("an answer before the end of the connection");
+            let frame = self
+                .frame()
+                .await
+                .expect("an answer before the end of the connection");
             let last = frame.tag == b'Z';
             frames.push(frame);
             if last {
@@ -85,7 +96,14 @@ impl Raw {
 
     pub fn bind(&mut self, portal: &str, statement: &str, params: &[&str]) -> &mut Self {
         let values = params.iter().map(|p| Some(p.as_bytes()));
-        frontend::bind(&mut self.out, portal.as_bytes(), statement.as_bytes(), &[], values, &[]);
+        frontend::bind(
+            &mut self.out,
+            portal.as_bytes(),
+            statement.as_bytes(),
+            &[],
+            values,
+            &[],
+        );
         self
     }
 
@@ -142,7 +160,9 @@ impl Answer {
     /// The command tags.
     pub fn commands(&self) -> Vec<String> {
         let complete = self.0.iter().filter(|f| f.tag == b'C');
-        complete.map(|f| String::from_utf8_lossy(&f.body()[..f.body().len() - 1]).into_owned()).collect()
+        complete
+            .map(|f| String::from_utf8_lossy(&f.body()[..f.body().len() - 1]).into_owned())
+            .collect()
     }
 
     /// The first column of each row, as text.

@@ -52,6 +52,7 @@ impl Binder<'_, '_> {
             pins: c.pins,
             outside_txn: c.outside_txn,
             periods: Vec::new(),
+            sets: Vec::new(),
         }
     }
 
@@ -117,7 +118,16 @@ impl Binder<'_, '_> {
         let compiled = self.compiled;
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
-            Route::Fixed(node) => Ok(self.plan(vec![part(*node, Text::Original)], Merge::Relay)),
+            Route::Fixed(node) => {
+                let mut plan = self.plan(vec![part(*node, Text::Original)], Merge::Relay);
+                let constants = self.constants();
+                plan.sets = compiled
+                    .sets
+                    .iter()
+                    .map(|call| call.read(&constants))
+                    .collect::<Result<_, _>>()?;
+                Ok(plan)
+            }
             Route::Same { nodes, now } => {
                 let text = self.spliced(if nodes.len() > 1 {
                     self.now_splices(now)?

@@ -1,7 +1,7 @@
 //! What a statement does besides its rows: who may run it, what it writes or leaves behind, and what no
 //! route may do.
 
-use crate::model::{Code, Fault};
+use crate::model::{Code, Fault, TableName};
 use crate::topology::Layout;
 
 use super::super::analyze::Analysis;
@@ -11,9 +11,25 @@ use super::super::types::{ReadHint, Role};
 use super::{Compiled, Compiler, key_update};
 
 impl Compiler<'_> {
+    /// A view on a node sees that node's rows alone, and what it reads isn't known here.
+    pub(super) fn refuse_view(&self, name: &TableName) -> Result<(), Fault> {
+        let is_view = self.db().catalog.tables.get(name).is_some_and(|t| t.is_view);
+        if !is_view || self.single_node().is_some() {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::FUNCTION_ACROSS_NODES,
+            format!("what the view {name} reads isn't known"),
+        )
+        .hint("Write the view's query out in the statement."))
+    }
+
     /// What no route may do, not even one to a single node.
     pub(super) fn check_once(&self, analysis: &Analysis) -> Result<(), Fault> {
         let refs = &analysis.facts.refs;
+        for table in refs {
+            self.refuse_view(&table.name)?;
+        }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
             return Err(Fault::new(
@@ -69,7 +85,12 @@ impl Compiler<'_> {
     }
 
     /// Role, writes and session effects.
-    pub(super) fn effects(&self, analysis: &Analysis, is_query: bool, compiled: &mut Compiled) -> Result<(), Fault> {
+    pub(super) fn effects(
+        &self,
+        analysis: &Analysis,
+        is_query: bool,
+        compiled: &mut Compiled,
+    ) -> Result<(), Fault> {
         let catalog = &self.db().catalog;
         let mut may_write = analysis.writes || !is_query;
         let several = self.single_node().is_none();
@@ -77,6 +98,7 @@ impl Compiler<'_> {
             let name = call.name.last();
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
+                Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::MayWrite => may_write = true,
                 Effect::Session if several => {
                     return Err(Fault::new(

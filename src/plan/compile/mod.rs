@@ -18,6 +18,7 @@ use super::prune::Pruning;
 use super::query::{Assignment, Lowered, Name, Root, Span, Write};
 use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
+use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
 use super::types::{ReadHint, Role, SessionView};
 
@@ -37,6 +38,8 @@ pub struct Compiled {
     pub(super) is_utility: bool,
     /// Slots whose values planning has read.
     pub(super) pinned: Vec<usize>,
+    /// Calls of `set_config()` that the session takes over.
+    pub(super) sets: Vec<SetCall>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -152,6 +155,7 @@ impl<'a> Compiler<'a> {
             outside_txn: false,
             is_utility: false,
             pinned: Vec::new(),
+            sets: Vec::new(),
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
         }
@@ -172,6 +176,15 @@ impl<'a> Compiler<'a> {
         };
         self.check_once(&analysis)?;
         let is_query = matches!(lowered.root, Root::Query(_));
+        let sets = set_config::plain_calls(&lowered.root);
+        let called = analysis
+            .calls
+            .iter()
+            .filter(|c| c.name.last() == "set_config")
+            .count();
+        if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
+            compiled.sets = sets;
+        }
         self.effects(&analysis, is_query, &mut compiled)?;
         self.pin(&mut compiled);
         Ok(compiled)
@@ -370,7 +383,6 @@ impl<'a> Compiler<'a> {
             now: self.now_splices(analysis)?,
         })
     }
-
 }
 
 fn key_update(target: &TableRef, column: &str) -> Fault {

@@ -19,6 +19,11 @@ impl Compiler<'_> {
             return Ok(compiled);
         }
         let homes = self.homes_by_names();
+        for (name, _) in self.db().catalog.tables.iter().filter(|(_, t)| t.is_view) {
+            if homes.iter().any(|(named, _)| *named == name.to_string()) {
+                self.refuse_view(name)?;
+            }
+        }
         let mut nodes: Option<Vec<NodeId>> = None;
         for (name, home) in &homes {
             let on = match home {
@@ -59,6 +64,31 @@ impl Compiler<'_> {
             compiled.route = Route::Fixed(node);
         }
         Ok(compiled)
+    }
+
+    /// Nothing is served on tables that the rules place otherwise than when they were filled. By
+    /// words, since a table must not be reached in any kind of statement; too many are refused.
+    pub fn refuse_misplaced(&self) -> Result<(), Fault> {
+        let misplaced = &self.view.database.catalog.misplaced;
+        if misplaced.is_empty() {
+            return Ok(());
+        }
+        let named = self.homes_by_names();
+        match misplaced
+            .iter()
+            .find(|(table, _)| named.iter().any(|(name, _)| *name == table.to_string()))
+        {
+            None => Ok(()),
+            Some((table, why)) => Err(Fault::new(
+                Code::PLACEMENT_MISMATCH,
+                format!("the rules place {table} otherwise than when it was filled"),
+            )
+            .detail(why.to_string())
+            .hint(
+                "Bring the rules back to what they were, or move the rows and then delete the table's row in \
+                 margay.placement on each of its nodes; then RELOAD.",
+            )),
+        }
     }
 
     /// Every table of the rules or the catalog that a word of the statement could mean.

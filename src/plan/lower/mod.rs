@@ -34,26 +34,29 @@ const RECURSION_LIMIT: usize = 200;
 pub(super) struct Lower<'a> {
     sql: &'a str,
     shape: &'a Shape,
-    /// Byte offset of the start of each line.
-    lines: Vec<usize>,
+    /// Byte offset of the start of each line, and whether the line is ASCII.
+    lines: Vec<(usize, bool)>,
 }
 
 impl<'a> Lower<'a> {
     fn new(sql: &'a str, shape: &'a Shape) -> Self {
-        let lines = std::iter::once(0)
-            .chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1))
+        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1));
+        let lines = starts
+            .zip(sql.split('\n'))
+            .map(|(start, line)| (start, line.is_ascii()))
             .collect();
         Self { sql, shape, lines }
     }
 
     /// The parser counts characters in lines; splicing needs bytes.
     fn offset(&self, at: Location) -> u32 {
-        let Some(&start) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l)) else {
+        let Some(&(start, is_ascii)) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l))
+        else {
             return 0;
         };
         let line = self.sql.get(start..).unwrap_or("");
         let column = (at.column as usize).saturating_sub(1);
-        let within = if line.is_ascii() {
+        let within = if is_ascii {
             column.min(line.len())
         } else {
             line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)

@@ -78,15 +78,22 @@ impl Console {
             }
             Message::Bind(bind) => {
                 let sql = self.statement(bind.statement)?;
-                self.portals.insert(bind.portal.to_vec(), (sql, bind.result_formats.iter().collect()));
+                self.portals
+                    .insert(bind.portal.to_vec(), (sql, bind.result_formats.iter().collect()));
                 backend::bind_complete(out.buf());
             }
-            Message::Describe { target: Target::Statement, name } => {
+            Message::Describe {
+                target: Target::Statement,
+                name,
+            } => {
                 let sql = self.statement(name)?;
                 backend::parameter_description(out.buf(), &[]);
                 self.describe(&sql, &[], out, admin).await?;
             }
-            Message::Describe { target: Target::Portal, name } => {
+            Message::Describe {
+                target: Target::Portal,
+                name,
+            } => {
                 let (sql, formats) = self.portal(name)?;
                 self.describe(&sql, &formats, out, admin).await?;
             }
@@ -117,7 +124,10 @@ impl Console {
             | Message::CopyDone
             | Message::CopyFail(_)
             | Message::FunctionCall(_) => {
-                return Err(Fault::new(Code::PROTOCOL, "the admin console doesn't take this message"));
+                return Err(Fault::new(
+                    Code::PROTOCOL,
+                    "the admin console doesn't take this message",
+                ));
             }
         }
         Ok(())
@@ -150,7 +160,10 @@ impl Console {
     }
 
     fn portal(&self, name: &[u8]) -> Result<(String, Vec<i16>), Fault> {
-        self.portals.get(name).cloned().ok_or_else(|| Fault::new(Code::NO_PORTAL, "portal does not exist"))
+        self.portals
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Fault::new(Code::NO_PORTAL, "portal does not exist"))
     }
 }
 
@@ -168,5 +181,6 @@ fn rows(out: &mut Outlet, answer: &Grid, describe: Option<&[i16]>) {
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::new(Code::PROTOCOL, "invalid byte sequence for encoding \"UTF8\""))
+    std::str::from_utf8(bytes)
+        .map_err(|_| Fault::new(Code::PROTOCOL, "invalid byte sequence for encoding \"UTF8\""))
 }

@@ -10,12 +10,12 @@ use super::session::{PipelineClient as Client, client};
 use super::view::Hints;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Ended, Failure, Txn, Warning};
-use crate::plan::{Command, Merge, Params, ReadHint, Role, SetCommand, Statement, Text, TxnCommand};
+use crate::plan::{self, Command, Params, ReadHint, SetCommand, Statement, TxnCommand};
 use crate::session::registry::server_name;
 use crate::wire::postgres::backend;
 
 const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
-const ROUTE_COLUMNS: &[&str] = &["step", "node", "server role", "shards", "sql", "note"];
+const ROUTE_COLUMNS: &[&str] = &["step", "node", "role", "shards", "sql", "note"];
 
 /// The columns of a command that returns rows of Margay's own.
 pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
@@ -125,13 +125,17 @@ impl Session {
 
     /// COMMIT, counted.
     pub async fn commit(&mut self) -> Result<Ended, Failure> {
+        let several = self.hold.txn.block().is_some_and(|block| block.writers() > 1);
         let ended = self.hold.commit().await;
         let counters = &self.shared.registry;
         match &ended {
             Ok(Ended::Committed { two_phase: true }) => counters.two_phase.fetch_add(1, Ordering::Relaxed),
             Ok(Ended::Committed { two_phase: false }) => counters.one_phase.fetch_add(1, Ordering::Relaxed),
             Ok(Ended::RolledBack | Ended::Nothing) => 0,
-            Err(_) => counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed),
+            Err(failure) if several && failure.code_name() != Code::COMMIT_UNKNOWN.name => {
+                counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed)
+            }
+            Err(_) => 0,
         };
         ended
     }
@@ -146,8 +150,11 @@ impl Session {
             _ if !chain => Ok(None),
             Some(block) if !block.implicit => Ok(Some((block.modes, block.begin.clone()))),
             Some(_) | None => Err(Failure::Margay(
-                Fault::new(Code::UNSUPPORTED_STATEMENT, format!("{what} can only be used in transaction blocks"))
-                    .sqlstate("25P01"),
+                Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    format!("{what} can only be used in transaction blocks"),
+                )
+                .sqlstate("25P01"),
             )),
         }
     }
@@ -160,8 +167,17 @@ impl Session {
 
     fn warn(&mut self, warning: Option<Warning>) {
         let Some((sqlstate, text)) = warning else { return };
-        let fields = [(b'S', "WARNING"), (b'V', "WARNING"), (b'C', sqlstate), (b'M', text)];
-        backend::fields(self.out.buf(), b'N', fields.into_iter().map(|(code, text)| (code, text.as_bytes())));
+        let fields = [
+            (b'S', "WARNING"),
+            (b'V', "WARNING"),
+            (b'C', sqlstate),
+            (b'M', text),
+        ];
+        backend::fields(
+            self.out.buf(),
+            b'N',
+            fields.into_iter().map(|(code, text)| (code, text.as_bytes())),
+        );
     }
 
     fn tag(&mut self, tag: &str) {
@@ -179,18 +195,27 @@ impl Session {
             self.hints = Hints::default();
             self.forget_view();
         }
-        let startup = Arc::clone(&self.startup);
-        let warning = self.hold.set(command, &startup, client!(self)).await?;
-        self.warn(warning);
-        if &*command.name == "application_name" {
-            self.entry.client.set_application(self.statuses.text("application_name").unwrap_or_default());
-        }
+        self.set_on_servers(command).await?;
         self.tag(tag);
         Ok(())
     }
 
+    pub async fn set_on_servers(&mut self, command: &SetCommand) -> Result<(), Failure> {
+        let startup = Arc::clone(&self.startup);
+        let warning = self.hold.set(command, &startup, client!(self)).await?;
+        self.warn(warning);
+        if &*command.name == "application_name" {
+            self.entry
+                .client
+                .set_application(self.statuses.text("application_name").unwrap_or_default());
+        }
+        Ok(())
+    }
+
     fn set_own(&mut self, name: &str, value: Option<&str>) -> Result<(), Failure> {
-        let value = value.map(|v| v.trim().trim_matches('\'')).filter(|v| !v.eq_ignore_ascii_case("default"));
+        let value = value
+            .map(|v| v.trim().trim_matches('\''))
+            .filter(|v| !v.eq_ignore_ascii_case("default"));
         match (name, value) {
             ("read", None) => self.hints.read = None,
             ("read", Some("primary")) => self.hints.read = Some(ReadHint::Primary),
@@ -201,7 +226,10 @@ impl Session {
                     Code::BAD_HINT,
                     format!("invalid value for parameter \"margay.read\": \"{other}\""),
                 );
-                return Err(fault.sqlstate("22023").hint("use 'primary', 'replica' or DEFAULT").into());
+                return Err(fault
+                    .sqlstate("22023")
+                    .hint("use 'primary', 'replica' or DEFAULT")
+                    .into());
             }
             (_, _) => return Err(no_setting(name)),
         }
@@ -239,36 +267,13 @@ impl Session {
         let rows: Vec<[String; 6]> = match &statement.command {
             Command::Query(_) => {
                 let plan = self.bind(&statement, &Params::default())?;
-                let note = match &plan.merge {
-                    Merge::Relay => "relay",
-                    Merge::Rows(_) => "rows are merged",
-                    Merge::Sum => "affected rows add up",
-                    Merge::Same => "the same on each node",
+                let name = |node: crate::model::NodeId| {
+                    self.snapshot
+                        .nodes
+                        .get(node.index())
+                        .map_or(String::new(), |n| n.name.to_string())
                 };
-                let role = match plan.role {
-                    Role::Primary => "primary",
-                    Role::Any => "replica or primary",
-                };
-                let tier = pipeline::tier(&plan);
-                plan.parts
-                    .iter()
-                    .enumerate()
-                    .map(|(i, part)| {
-                        let shards: Vec<String> = part.shards.iter().map(ToString::to_string).collect();
-                        let text = match &part.text {
-                            Text::Original => &*statement.text,
-                            Text::Spliced(text) => text,
-                        };
-                        [
-                            (i + 1).to_string(),
-                            self.snapshot.nodes.get(part.node.index()).map_or(String::new(), |n| n.name.to_string()),
-                            role.to_owned(),
-                            shards.join(", "),
-                            text.to_owned(),
-                            format!("{tier}: {note}"),
-                        ]
-                    })
-                    .collect()
+                plan::rows(&plan, &statement.text, &name)
             }
             Command::Empty
             | Command::Txn(_)
@@ -278,7 +283,14 @@ impl Session {
             | Command::Discard { .. }
             | Command::ShowMargay(_) => {
                 let text = statement.text.to_string();
-                vec![["1".into(), String::new(), String::new(), String::new(), text, "carried out by Margay".into()]]
+                vec![[
+                    "local".into(),
+                    String::new(),
+                    String::new(),
+                    String::new(),
+                    text,
+                    "carried out by Margay".into(),
+                ]]
             }
         };
         if let Some(formats) = describe {
@@ -322,7 +334,12 @@ impl Session {
             self.hints = Hints::default();
             self.forget_view();
             self.hold.unpin();
-            let reset = SetCommand { name: "".into(), value: None, local: false, text: "RESET ALL".into() };
+            let reset = SetCommand {
+                name: "".into(),
+                value: None,
+                local: false,
+                text: "RESET ALL".into(),
+            };
             let startup = Arc::clone(&self.startup);
             self.hold.set(&reset, &startup, client!(self)).await?;
         } else if self.hold.is_pinned() {
@@ -337,5 +354,7 @@ impl Session {
 fn no_setting(name: &str) -> Failure {
     let message = format!("unrecognized configuration parameter \"margay.{name}\"");
     let fault = Fault::new(Code::BAD_HINT, message).sqlstate("42704");
-    fault.hint("there are margay.read, margay.key and, for SHOW, margay.servers").into()
+    fault
+        .hint("there are margay.read, margay.key and, for SHOW, margay.servers")
+        .into()
 }

@@ -1,123 +1,26 @@
 //! The extended protocol: messages are collected up to Sync or Flush, told apart into groups
-//! by the server they go to, and run in order. Statements and portals live here, in the session; servers
-//! get them when they need them.
+//! by the server they go to, and run in order.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::command::columns;
-use super::grid;
 use super::group::{Group, Item};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::simple::utf8;
+use super::statements::Prepared;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Described, Failure, Request, Txn};
-use crate::plan::{Command, Params, Plan, Statement, Text};
-use crate::wire::postgres::backend;
+use crate::pipeline::{self, Failure, Txn};
+use crate::plan::Command;
 use crate::wire::postgres::frame::Frame;
-use crate::wire::postgres::frontend::{self, Bind, Message, Target};
+use crate::wire::postgres::frontend::{self, Message, Target};
 
 /// A batch that grows beyond this before its Sync is run as far as it has come.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const PARSE_COMPLETE: Bytes = Bytes::from_static(b"1\0\0\0\x04");
-const BIND_COMPLETE: Bytes = Bytes::from_static(b"2\0\0\0\x04");
 const CLOSE_COMPLETE: Bytes = Bytes::from_static(b"3\0\0\0\x04");
-const NO_DATA: Bytes = Bytes::from_static(b"n\0\0\0\x04");
-
-/// A statement that the client has prepared.
-pub(super) struct Prepared {
-    name: Box<[u8]>,
-    pub statement: Statement,
-    /// As Parse gave them; 0: not said.
-    types: Box<[u32]>,
-    /// What a server said of it.
-    described: OnceLock<Described>,
-}
-
-impl Prepared {
-    pub fn is_unnamed(&self) -> bool {
-        self.name.is_empty()
-    }
-
-    /// The types that a Parse of `text` is sent with: a text of Margay's own may not name all
-    /// parameters, so that a server could not find out their types.
-    pub fn types_to_send(&self, text: &[u8]) -> &[u32] {
-        match self.described.get() {
-            Some(described) if text != self.statement.text.as_bytes() => &described.types,
-            Some(_) | None => &self.types,
-        }
-    }
-
-    /// The best that is known of the parameters' types.
-    fn known_types(&self) -> &[u32] {
-        self.described.get().map_or(&self.types, |d| &d.types)
-    }
-}
-
-/// A bound statement.
-#[derive(Clone)]
-struct Portal {
-    statement: Arc<Prepared>,
-    bind: Frame,
-    /// None: a command of Margay's own.
-    plan: Option<Arc<Plan>>,
-    /// It stands on the server of its part, in the open transaction.
-    on_server: bool,
-    /// Describe came before Execute in the same batch.
-    describe: bool,
-}
-
-#[derive(Default)]
-pub(super) struct Extended {
-    statements: HashMap<Box<[u8]>, Arc<Prepared>>,
-    portals: HashMap<Box<[u8]>, Portal>,
-    /// The batch so far.
-    batch: Vec<Frame>,
-    bytes: usize,
-    /// After an error: until Sync.
-    pub skipping: bool,
-}
-
-impl Extended {
-    pub fn is_idle(&self) -> bool {
-        self.batch.is_empty() && !self.skipping
-    }
-
-    /// Portals end with their transaction.
-    pub fn end_portals(&mut self) {
-        self.portals.clear();
-    }
-
-    pub fn forget_statements(&mut self) {
-        self.statements.clear();
-        self.portals.clear();
-    }
-
-    pub fn forget_statement(&mut self, name: &[u8]) -> bool {
-        self.statements.remove(name).is_some()
-    }
-
-    fn statement(&self, name: &[u8]) -> Result<Arc<Prepared>, Fault> {
-        self.statements.get(name).cloned().ok_or_else(|| {
-            let message = if name.is_empty() {
-                "unnamed prepared statement does not exist".to_owned()
-            } else {
-                format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
-            };
-            Fault::new(Code::NO_STATEMENT, message)
-        })
-    }
-
-    fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
-        self.portals.get_mut(name).ok_or_else(|| {
-            Fault::new(Code::NO_PORTAL, format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)))
-        })
-    }
-}
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,10 +57,10 @@ impl Session {
             self.out.flush().await;
             return;
         }
-        if !self.extended.skipping {
-            if let Err(failure) = self.end_implicit().await {
-                self.failed(failure).await;
-            }
+        if !self.extended.skipping
+            && let Err(failure) = self.end_implicit().await
+        {
+            self.failed(failure).await;
         }
         self.extended.skipping = false;
         if matches!(self.hold.txn, Txn::Idle) {
@@ -190,7 +93,7 @@ impl Session {
 
     async fn messages(&mut self, batch: &[Frame], end: End) -> Result<(), Failure> {
         let mut group = Group::default();
-        for (at, frame) in batch.iter().enumerate() {
+        for at in 0..batch.len() {
             // Whether statements follow that belong to the same transaction.
             let more = end == End::Flush || batch[at + 1..].iter().any(|f| f.tag == b'E');
             let placed = self.place(batch, at, &mut group, more).await;
@@ -204,7 +107,13 @@ impl Session {
     }
 
     /// Puts one message into the group, running the group first where the message can't join it.
-    async fn place(&mut self, batch: &[Frame], at: usize, group: &mut Group, more: bool) -> Result<(), Failure> {
+    async fn place(
+        &mut self,
+        batch: &[Frame],
+        at: usize,
+        group: &mut Group,
+        more: bool,
+    ) -> Result<(), Failure> {
         let frame = &batch[at];
         match frontend::decode(frame.tag, frame.body()).map_err(Fault::from)? {
             Message::Parse(parse) => {
@@ -213,38 +122,55 @@ impl Session {
                 let rest = &batch[at + 1..];
                 let item = match &statement.statement.command {
                     Command::Query(_) => {
-                        if group.task.is_none() && group.fallback.is_none() && !is_bound_in(rest, parse.name) {
+                        if group.task.is_none() && group.fallback.is_none() && !is_bound_in(rest, parse.name)
+                        {
                             group.fallback = Some(self.describe_node(&statement)?);
                         }
-                        Item::Parse { statement, frame: frame.clone() }
+                        Item::Parse {
+                            statement,
+                            frame: frame.clone(),
+                        }
                     }
                     _ => Item::Local(PARSE_COMPLETE),
                 };
                 group.items.push(item);
                 Ok(())
             }
-            Message::Describe { target: Target::Statement, name } => {
-                let statement = self.extended.statement(name)?;
+            Message::Describe {
+                target: Target::Statement,
+                name,
+            } => {
+                let statement = self.current_statement(name)?;
                 self.describe_statement(statement, group, more).await
             }
-            Message::Describe { target: Target::Portal, name } => {
-                self.describe_portal(name, frame, &batch[at + 1..], group, more).await
+            Message::Describe {
+                target: Target::Portal,
+                name,
+            } => {
+                self.describe_portal(name, frame, &batch[at + 1..], group, more)
+                    .await
             }
-            Message::Bind(bind) => self.bind_portal(&bind, frame, group, more).await,
+            Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
-            Message::Close { target: Target::Statement, name } => {
+            Message::Close {
+                target: Target::Statement,
+                name,
+            } => {
                 self.extended.statements.remove(name);
                 group.items.push(Item::Local(CLOSE_COMPLETE));
                 Ok(())
             }
-            Message::Close { target: Target::Portal, name } => {
+            Message::Close {
+                target: Target::Portal,
+                name,
+            } => {
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
                     Some(_) | None => None,
                 };
                 match task {
                     Some(task) => {
-                        self.make_room(task, group, more).await?;
+                        self.make_room(task, group).await?;
                         group.items.push(Item::ClosePortal { frame: frame.clone() });
                     }
                     None => group.items.push(Item::Local(CLOSE_COMPLETE)),
@@ -258,18 +184,48 @@ impl Session {
     fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
-            let message = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name));
+            let message = format!(
+                "prepared statement \"{}\" already exists",
+                String::from_utf8_lossy(name)
+            );
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
         let view = self.view();
-        if crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        if sql.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
         let statement = self.shared.planner.read(sql, &view)?;
-        let prepared = Arc::new(Prepared { name: name.into(), statement, types, described: OnceLock::new() });
-        self.extended.statements.insert(name.into(), Arc::clone(&prepared));
+        let prepared = Arc::new(Prepared {
+            name: name.into(),
+            statement,
+            types,
+            described: OnceLock::new(),
+            read_under: view.fingerprint,
+        });
+        self.extended
+            .statements
+            .insert(name.into(), Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    /// The statement of a name, read anew if the rules, the catalog or what the session has SET since then
+    /// may give its text another meaning.
+    pub fn current_statement(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Failure> {
+        let statement = self.extended.statement(name)?;
+        let view = self.view();
+        if statement.read_under == view.fingerprint {
+            return Ok(statement);
+        }
+        let renewed = Arc::new(Prepared {
+            name: name.into(),
+            statement: self.shared.planner.read(&statement.statement.text, &view)?,
+            types: statement.types.clone(),
+            described: OnceLock::new(),
+            read_under: view.fingerprint,
+        });
+        self.extended.statements.insert(name.into(), Arc::clone(&renewed));
+        Ok(renewed)
     }
 
     fn describe_node(&mut self, statement: &Prepared) -> Result<crate::model::NodeId, Failure> {
@@ -277,240 +233,10 @@ impl Session {
         Ok(statement.statement.describe(&view)?.node)
     }
 
-    async fn describe_statement(
-        &mut self,
-        statement: Arc<Prepared>,
-        group: &mut Group,
-        more: bool,
-    ) -> Result<(), Failure> {
-        if !matches!(statement.statement.command, Command::Query(_)) {
-            let mut out = BytesMut::new();
-            backend::parameter_description(&mut out, &[]);
-            put_columns(&mut out, &statement.statement.command);
-            group.items.push(Item::Local(out.freeze()));
-            return Ok(());
-        }
-        let view = self.view();
-        let describe = statement.statement.describe(&view)?;
-        match describe.text {
-            Text::Original => {
-                if group.task.is_none() && group.fallback.is_none() {
-                    group.fallback = Some(describe.node);
-                }
-                group.items.push(Item::DescribeStatement { statement });
-            }
-            Text::Spliced(text) => {
-                group.answer_parse_locally(&statement);
-                self.run_group(group, more).await?;
-                let types = statement.types.clone();
-                let hold = &mut self.hold;
-                let described =
-                    pipeline::describe(hold, describe.node, text.as_bytes(), &types, client!(self)).await?;
-                let mut out = BytesMut::new();
-                backend::parameter_description(&mut out, &described.types);
-                put_description(&mut out, described.rows.as_deref());
-                group.items.push(Item::Local(out.freeze()));
-                let _ = statement.described.set(described);
-            }
-        }
-        Ok(())
-    }
-
-    async fn bind_portal(
-        &mut self,
-        bind: &Bind<'_>,
-        frame: &Frame,
-        group: &mut Group,
-        more: bool,
-    ) -> Result<(), Failure> {
-        let statement = self.extended.statement(bind.statement)?;
-        let mut portal =
-            Portal { statement: Arc::clone(&statement), bind: frame.clone(), plan: None, on_server: false, describe: false };
-        if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
-            let message = format!("portal \"{}\" already exists", String::from_utf8_lossy(bind.portal));
-            return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).sqlstate("42P03").into());
-        }
-        if !matches!(statement.statement.command, Command::Query(_)) {
-            self.extended.portals.insert(bind.portal.into(), portal);
-            group.items.push(Item::Local(BIND_COMPLETE));
-            return Ok(());
-        }
-        if matches!(self.hold.txn, Txn::Failed(_)) {
-            return Err(pipeline::aborted());
-        }
-        let params = Params {
-            types: statement.known_types(),
-            binary: (0..bind.params.len()).map(|i| bind.is_binary(i)).collect(),
-            values: bind.params.iter().collect(),
-        };
-        let plan = Arc::new(self.bind(&statement.statement, &params)?);
-        self.ensure_periods(&plan).await?;
-        if plan.parts.iter().any(|part| part.needs_param_types) {
-            self.learn_types(&statement).await?;
-        }
-        portal.plan = Some(Arc::clone(&plan));
-        match pipeline::task(&plan) {
-            None => {
-                group.answer_parse_locally(&statement);
-                group.items.push(Item::Local(BIND_COMPLETE));
-            }
-            Some(task) => {
-                let text = plan.parts.first().and_then(|part| match &part.text {
-                    Text::Original => None,
-                    Text::Spliced(text) => Some(Arc::clone(text)),
-                });
-                if text.is_some() {
-                    group.answer_parse_locally(&statement);
-                }
-                self.make_room(task, group, more).await?;
-                group.items.push(Item::Bind { statement, frame: frame.clone(), text, pass: true });
-                portal.on_server = true;
-            }
-        }
-        self.extended.portals.insert(bind.portal.into(), portal);
-        Ok(())
-    }
-
-    /// Parameter types, from any server that the statement can be asked at.
-    async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
-        if statement.described.get().is_some() {
-            return Ok(());
-        }
-        let view = self.view();
-        let describe = statement.statement.describe(&view)?;
-        let text = match &describe.text {
-            Text::Original => &statement.statement.text,
-            Text::Spliced(text) => text,
-        };
-        let (hold, types) = (&mut self.hold, &statement.types);
-        let described = pipeline::describe(hold, describe.node, text.as_bytes(), types, client!(self)).await?;
-        let _ = statement.described.set(described);
-        Ok(())
-    }
-
-    async fn describe_portal(
-        &mut self,
-        name: &[u8],
-        frame: &Frame,
-        rest: &[Frame],
-        group: &mut Group,
-        more: bool,
-    ) -> Result<(), Failure> {
-        let portal = self.extended.portal(name)?;
-        let Some(plan) = portal.plan.clone() else {
-            let mut out = BytesMut::new();
-            let formats = result_formats(&portal.bind);
-            match columns(&portal.statement.statement.command) {
-                Some(names) => {
-                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    grid::describe_into(&mut out, &names, &formats);
-                }
-                None => out.extend_from_slice(&NO_DATA),
-            }
-            group.items.push(Item::Local(out.freeze()));
-            return Ok(());
-        };
-        if let Some(task) = pipeline::task(&plan) {
-            let again = (!portal.on_server).then(|| portal.clone());
-            portal.on_server = true;
-            self.make_room(task, group, more).await?;
-            group.items.extend(again.map(|portal| rebound(&portal, &plan)));
-            group.items.push(Item::DescribePortal { frame: frame.clone() });
-            return Ok(());
-        }
-        let executes = |f: &Frame| {
-            matches!(frontend::decode(f.tag, f.body()), Ok(Message::Execute { portal, .. }) if portal == name)
-        };
-        if rest.iter().any(executes) {
-            portal.describe = true;
-            return Ok(());
-        }
-        // Described alone: what the statement returns, in the formats that were asked for.
-        let (statement, formats) = (Arc::clone(&portal.statement), result_formats(&portal.bind));
-        self.run_group(group, more).await?;
-        self.learn_types(&statement).await?;
-        let mut out = BytesMut::new();
-        let rows = statement.described.get().and_then(|d| d.rows.clone());
-        match rows {
-            Some(body) => {
-                put_description(&mut out, Some(&with_formats(&body, &formats)?));
-            }
-            None => out.extend_from_slice(&NO_DATA),
-        }
-        group.items.push(Item::Local(out.freeze()));
-        Ok(())
-    }
-
-    async fn execute(
-        &mut self,
-        name: &[u8],
-        max_rows: u32,
-        frame: &Frame,
-        group: &mut Group,
-        more: bool,
-    ) -> Result<(), Failure> {
-        let portal = self.extended.portal(name)?;
-        let Some(plan) = portal.plan.clone() else {
-            let portal = portal.clone();
-            self.run_group(group, true).await?;
-            let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
-            if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
-                self.hold.begin_implicit();
-            }
-            return self.command(&portal.statement.statement, None).await;
-        };
-        if let Some(task) = pipeline::task(&plan) {
-            let sql = Arc::clone(&portal.statement.statement.text);
-            let again = (!portal.on_server).then(|| portal.clone());
-            portal.on_server = true;
-            self.make_room(task, group, more).await?;
-            group.items.extend(again.map(|portal| rebound(&portal, &plan)));
-            group.items.push(Item::Execute { frame: frame.clone() });
-            group.executes += 1;
-            group.changes_catalog |= plan.changes_catalog;
-            group.outside_txn |= plan.outside_txn;
-            if is_copy_in(&sql) {
-                group.copies = true;
-                group.sql = Some(sql);
-                return self.run_group(group, more).await;
-            }
-            group.sql = Some(sql);
-            return Ok(());
-        }
-        if max_rows != 0 {
-            let fault = Fault::new(
-                Code::UNSUPPORTED_STATEMENT,
-                "a row limit (fetch size) on a statement that runs on several nodes is not supported",
-            );
-            return Err(fault.hint("fetch all rows at once, or write LIMIT").into());
-        }
-        let portal = portal.clone();
-        self.run_group(group, true).await?;
-        if matches!(self.hold.txn, Txn::Failed(_)) {
-            return Err(pipeline::aborted());
-        }
-        if more && matches!(self.hold.txn, Txn::Idle) && !plan.outside_txn {
-            self.hold.begin_implicit();
-        }
-        let Ok(Message::Bind(bind)) = frontend::decode(b'B', portal.bind.body()) else {
-            return Err(Fault::internal("a Bind that was read can't be read again").into());
-        };
-        let begun = Instant::now();
-        let statement = &portal.statement;
-        let spliced = plan.parts.iter().any(|part| part.needs_param_types);
-        let types = if spliced { statement.known_types() } else { &statement.types };
-        let request = Request::Extended { types, bind: &bind, describe: portal.describe };
-        let text = Arc::clone(&statement.statement.text);
-        let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
-        self.catalog_changed |= plan.changes_catalog && result.is_ok();
-        self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map(drop)
-    }
-
     /// The group can take a statement for `task`, or is run first.
-    async fn make_room(&mut self, task: pipeline::Task, group: &mut Group, more: bool) -> Result<(), Failure> {
+    pub async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
         if !group.join(task) {
-            let _ = more;
+            // This message at least follows.
             self.run_group(group, true).await?;
             group.join(task);
         }
@@ -519,7 +245,7 @@ impl Session {
 
     /// Sends the group and relays its answers. `more`: statements follow that belong to the same
     /// transaction.
-    async fn run_group(&mut self, group: &mut Group, more: bool) -> Result<(), Failure> {
+    pub async fn run_group(&mut self, group: &mut Group, more: bool) -> Result<(), Failure> {
         let group = std::mem::take(group);
         let Some(task) = group.target() else {
             for item in &group.items {
@@ -540,8 +266,9 @@ impl Session {
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
+        let epoch = self.hold.database.catalog.epoch;
         let result = pipeline::batch(&mut self.hold, task, client!(self), |seat, exchange| {
-            group.queue(seat, exchange, &settings);
+            group.queue(seat, exchange, &settings, epoch);
         })
         .await;
         if let Ok(exchange) = &result {
@@ -552,7 +279,10 @@ impl Session {
         }
         if matches!(self.hold.txn, Txn::Idle) {
             // Their server has forgotten them at its Sync; they may be bound once more.
-            self.extended.portals.values_mut().for_each(|portal| portal.on_server = false);
+            self.extended
+                .portals
+                .values_mut()
+                .for_each(|portal| portal.on_server = false);
         }
         let result = result.map(|exchange| exchange.rows);
         match &group.sql {
@@ -570,15 +300,16 @@ impl Session {
         });
         if let (Some(statement), None, Some(types)) = (described.next(), described.next(), types) {
             // Types as a server found them are as good as types that the client gave.
-            if let Some(own) = self.extended.statements.get_mut(&statement.name) {
-                if Arc::ptr_eq(own, statement) {
-                    *own = Arc::new(Prepared {
-                        name: statement.name.clone(),
-                        statement: statement.statement.clone(),
-                        types: types.into(),
-                        described: OnceLock::new(),
-                    });
-                }
+            if let Some(own) = self.extended.statements.get_mut(&statement.name)
+                && Arc::ptr_eq(own, statement)
+            {
+                *own = Arc::new(Prepared {
+                    name: statement.name.clone(),
+                    statement: statement.statement.clone(),
+                    types: types.into(),
+                    described: OnceLock::new(),
+                    read_under: statement.read_under,
+                });
             }
         }
     }
@@ -594,63 +325,4 @@ fn is_bound_in(rest: &[Frame], name: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// The Bind of a portal that its server has forgotten; the client has had its answer.
-fn rebound(portal: &Portal, plan: &Plan) -> Item {
-    let text = plan.parts.first().and_then(|part| match &part.text {
-        Text::Original => None,
-        Text::Spliced(text) => Some(Arc::clone(text)),
-    });
-    Item::Bind { statement: Arc::clone(&portal.statement), frame: portal.bind.clone(), text, pass: false }
-}
-
-fn result_formats(bind: &Frame) -> Vec<i16> {
-    match frontend::decode(b'B', bind.body()) {
-        Ok(Message::Bind(bind)) => bind.result_formats.iter().collect(),
-        Ok(_) | Err(_) => Vec::new(),
-    }
-}
-
-fn put_columns(out: &mut BytesMut, command: &Command) {
-    match columns(command) {
-        Some(names) => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            grid::describe_into(out, &names, &[]);
-        }
-        None => out.extend_from_slice(&NO_DATA),
-    }
-}
-
-fn put_description(out: &mut BytesMut, body: Option<&[u8]>) {
-    match body {
-        Some(body) => {
-            out.extend_from_slice(b"T");
-            out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
-            out.extend_from_slice(body);
-        }
-        None => out.extend_from_slice(&NO_DATA),
-    }
-}
-
-/// A RowDescription's body with other format codes: none, one for all, or one each.
-fn with_formats(body: &[u8], formats: &[i16]) -> Result<Vec<u8>, Fault> {
-    let description = backend::RowDescription::decode(body).map_err(|e| e.from_server())?;
-    let format = |i: usize| match formats {
-        [all] => *all,
-        each => each.get(i).copied().unwrap_or(0),
-    };
-    let fields: Vec<_> =
-        description.fields().enumerate().map(|(i, f)| backend::Field { format: format(i), ..f }).collect();
-    let mut out = BytesMut::new();
-    backend::row_description(&mut out, &fields);
-    Ok(out[5..].to_vec())
-}
-
-/// COPY … FROM STDIN, told by its first word and its end: a mistake only costs a round trip.
-fn is_copy_in(sql: &str) -> bool {
-    let start = sql.trim_start().as_bytes();
-    start.len() > 4
-        && (start[..4].eq_ignore_ascii_case(b"copy") || start.starts_with(b"/*") || start.starts_with(b"--"))
-        && sql.to_ascii_lowercase().contains("stdin")
 }

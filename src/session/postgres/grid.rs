@@ -21,7 +21,10 @@ pub(super) fn describe_into(out: &mut BytesMut, columns: &[&str], formats: &[i16
     let fields: Vec<Field<'_>> = columns
         .iter()
         .enumerate()
-        .map(|(i, name)| Field { format: format(i), ..Field::new(name.as_bytes(), TEXT_OID, -1) })
+        .map(|(i, name)| Field {
+            format: format(i),
+            ..Field::new(name.as_bytes(), TEXT_OID, -1)
+        })
         .collect();
     backend::row_description(out, &fields);
 }

@@ -1,17 +1,17 @@
 //! Messages of the extended protocol that go to one server together, in one write, and whose answers come
 //! back in the client's order.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::extended::Prepared;
-use crate::backend::Lease;
+use super::statements::Prepared;
+use crate::backend::{Lease, Settings, StatementName};
 use crate::model::NodeId;
 use crate::pipeline::{Exchange, Expect, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
-
-use std::sync::Arc;
 
 /// One message of a group.
 #[derive(Clone)]
@@ -19,13 +19,29 @@ pub(super) enum Item {
     /// An answer of Margay's own, at its place among the server's.
     Local(Bytes),
     /// The client's own Parse, whose answer it sees.
-    Parse { statement: Arc<Prepared>, frame: Frame },
-    DescribeStatement { statement: Arc<Prepared> },
+    Parse {
+        statement: Arc<Prepared>,
+        frame: Frame,
+    },
+    DescribeStatement {
+        statement: Arc<Prepared>,
+    },
     /// `text`: where it isn't the statement's own. `pass`: the client waits for BindComplete.
-    Bind { statement: Arc<Prepared>, frame: Frame, text: Option<Arc<str>>, pass: bool },
-    DescribePortal { frame: Frame },
-    Execute { frame: Frame },
-    ClosePortal { frame: Frame },
+    Bind {
+        statement: Arc<Prepared>,
+        frame: Frame,
+        text: Option<Arc<str>>,
+        pass: bool,
+    },
+    DescribePortal {
+        frame: Frame,
+    },
+    Execute {
+        frame: Frame,
+    },
+    ClosePortal {
+        frame: Frame,
+    },
 }
 
 #[derive(Default)]
@@ -45,10 +61,6 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     /// Joins the needs of one more statement; false: it must go elsewhere.
     pub fn join(&mut self, task: Task) -> bool {
         match &mut self.task {
@@ -68,8 +80,19 @@ impl Group {
     /// Where it goes. None: there is nothing for a server in it.
     pub fn target(&self) -> Option<Task> {
         let needs_server = self.items.iter().any(|item| !matches!(item, Item::Local(_)));
-        let fallback = || Some(Task { node: self.fallback?, role: Role::Any, writes: false, pins: false });
-        if needs_server { self.task.or_else(fallback) } else { None }
+        let fallback = || {
+            Some(Task {
+                node: self.fallback?,
+                role: Role::Any,
+                writes: false,
+                pins: false,
+            })
+        };
+        if needs_server {
+            self.task.or_else(fallback)
+        } else {
+            None
+        }
     }
 
     /// A Parse that no server needs to see, since what is bound to it goes elsewhere.
@@ -82,8 +105,9 @@ impl Group {
     }
 
     /// Writes the messages and notes the answers that are owed for them.
-    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &crate::backend::Settings) {
+    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &Settings, epoch: u64) {
         let lease = &mut seat.lease;
+        let key = (settings, epoch);
         // The unnamed statement as it stands on this connection, if this group has put it there.
         let mut unnamed: Option<&Arc<Prepared>> = None;
         for item in &self.items {
@@ -95,25 +119,34 @@ impl Group {
                     unnamed = Some(statement);
                 }
                 Item::Parse { statement, .. } => {
-                    let (_, fresh) = ensure(lease, statement, None, settings, exchange, true);
+                    let (_, fresh) = ensure(lease, statement, None, key, exchange, true);
                     if !fresh {
-                        exchange.expect.push_back(Expect::Local(Bytes::from_static(b"1\0\0\0\x04")));
+                        exchange
+                            .expect
+                            .push_back(Expect::Local(Bytes::from_static(b"1\0\0\0\x04")));
                     }
                 }
                 Item::DescribeStatement { statement } => {
                     if unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         frontend::describe(lease.write_buf(), Target::Statement, b"");
                     } else {
-                        let (name, _) = ensure(lease, statement, None, settings, exchange, false);
+                        let (name, _) = ensure(lease, statement, None, key, exchange, false);
                         frontend::describe(lease.write_buf(), Target::Statement, name.as_bytes());
                     }
-                    exchange.expect.push_back(Expect::DescribeStatement { pass: true });
+                    exchange
+                        .expect
+                        .push_back(Expect::DescribeStatement { pass: true });
                 }
-                Item::Bind { statement, frame, text, pass } => {
+                Item::Bind {
+                    statement,
+                    frame,
+                    text,
+                    pass,
+                } => {
                     if text.is_none() && unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         lease.queue(&frame.bytes);
                     } else {
-                        let (name, _) = ensure(lease, statement, text.as_deref(), settings, exchange, false);
+                        let (name, _) = ensure(lease, statement, text.as_deref(), key, exchange, false);
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, name.as_bytes(), &bind);
                         }
@@ -150,13 +183,13 @@ fn ensure(
     lease: &mut Lease,
     statement: &Prepared,
     text: Option<&str>,
-    settings: &crate::backend::Settings,
+    (settings, epoch): (&Settings, u64),
     exchange: &mut Exchange,
     pass: bool,
-) -> (crate::backend::StatementName, bool) {
+) -> (StatementName, bool) {
     let text = text.unwrap_or(&statement.statement.text).as_bytes();
     let types = statement.types_to_send(text);
-    let (name, fresh) = lease.prepare(statement_key(text, types, settings));
+    let (name, fresh) = lease.prepare(statement_key(text, types, settings, epoch));
     if fresh {
         frontend::parse(lease.write_buf(), name.as_bytes(), text, types.iter().copied());
         exchange.expect.push_back(Expect::Parse { pass });

@@ -26,7 +26,12 @@ pub(super) struct Inlet {
 
 impl Inlet {
     pub fn new(socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
-        Self { socket, buf: BytesMut::with_capacity(READ_BYTES), closed: false, limit: frame::MAX_LOGIN }
+        Self {
+            socket,
+            buf: BytesMut::with_capacity(READ_BYTES),
+            closed: false,
+            limit: frame::MAX_LOGIN,
+        }
     }
 
     /// The next frame, if it is all there.

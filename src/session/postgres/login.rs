@@ -26,10 +26,11 @@ pub(super) async fn log_in(
     let verifier = match user.as_ref().map(|u| &u.secret) {
         Some(Secret::Trust) => None,
         Some(Secret::Password(password)) => Some(shared.verifiers.of_password(name, password).await?),
-        Some(Secret::Scram(text)) => Some(Arc::new(
-            Verifier::parse(text)
-                .ok_or_else(|| Fault::new(Code::RULES, "the user's SCRAM verifier can't be read"))?,
-        )),
+        Some(Secret::Scram(text)) => {
+            Some(Arc::new(Verifier::parse(text).ok_or_else(|| {
+                Fault::new(Code::RULES, "the user's SCRAM verifier can't be read")
+            })?))
+        }
         None => Some(Arc::new(Verifier::mock(name.as_bytes(), &shared.login_secret))),
     };
     if let Some(verifier) = verifier {
@@ -83,33 +84,43 @@ async fn answer(inlet: &mut Inlet, out: &mut Outlet) -> Result<Vec<u8>, Fault> {
 }
 
 fn wrong(name: &str) -> Fault {
-    Fault::new(Code::AUTH_FAILED, format!("password authentication failed for user \"{name}\""))
+    Fault::new(
+        Code::AUTH_FAILED,
+        format!("password authentication failed for user \"{name}\""),
+    )
 }
+
+/// By user: the password it was made from, and the verifier.
+type Known = HashMap<Box<str>, (Box<str>, Arc<Verifier>)>;
 
 /// Verifiers made from passwords, which costs milliseconds: once per user and password.
 #[derive(Default)]
 pub(crate) struct Verifiers {
-    known: Mutex<HashMap<Box<str>, (Box<str>, Arc<Verifier>)>>,
+    known: Mutex<Known>,
 }
 
 impl Verifiers {
     async fn of_password(&self, name: &str, password: &str) -> Result<Arc<Verifier>, Fault> {
-        if let Some((for_password, verifier)) = self.lock().get(name) {
-            if **for_password == *password {
-                return Ok(Arc::clone(verifier));
-            }
+        if let Some((for_password, verifier)) = self.lock().get(name)
+            && **for_password == *password
+        {
+            return Ok(Arc::clone(verifier));
         }
         let owned = password.to_owned();
         // Thousands of hashes would hold up other clients of this thread.
         let made = tokio::task::spawn_blocking(move || {
             Verifier::from_password(&owned, &rand::random::<[u8; SALT]>(), ITERATIONS)
         });
-        let verifier = Arc::new(made.await.map_err(|_| Fault::internal("a password could not be hashed"))?);
-        self.lock().insert(name.into(), (password.into(), Arc::clone(&verifier)));
+        let verifier = Arc::new(
+            made.await
+                .map_err(|_| Fault::internal("a password could not be hashed"))?,
+        );
+        self.lock()
+            .insert(name.into(), (password.into(), Arc::clone(&verifier)));
         Ok(verifier)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, (Box<str>, Arc<Verifier>)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,9 +12,12 @@ mod group;
 mod inlet;
 mod login;
 mod parameters;
+mod portal;
 mod session;
+mod set_config;
 mod simple;
 mod startup;
+mod statements;
 mod view;
 mod watch;
 mod welcome;
@@ -52,12 +55,17 @@ pub(super) async fn serve(
         Ok(Ok(Some(guest))) => {
             out.flush().await;
             match guest {
-                Guest::Client(newcomer) => session::Session::new(*newcomer, shared, out).run(inlet, stop).await,
+                Guest::Client(newcomer) => {
+                    session::Session::new(*newcomer, shared, out)
+                        .run(inlet, stop)
+                        .await
+                }
                 Guest::Admin { admin, _seat } => admin::run(inlet, out, admin, stop).await,
             }
         }
         Ok(Ok(None)) => {}
         Ok(Err(failure)) => {
+            shared.registry.count_fault(failure.code_name());
             failure.write_fatal(out.buf());
             out.close().await;
         }

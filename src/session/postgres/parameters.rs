@@ -9,7 +9,12 @@ use crate::wire::postgres::frontend::Startup;
 const NOT_SETTINGS: &[&str] = &["user", "database", "options", "replication"];
 
 /// Settings whose value is a list of names: each is quoted by itself.
-const NAME_LISTS: &[&str] = &["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"];
+const NAME_LISTS: &[&str] = &[
+    "search_path",
+    "temp_tablespaces",
+    "local_preload_libraries",
+    "session_preload_libraries",
+];
 
 /// Reads all parameters; `options` first, since those given by name win.
 pub(super) fn startup_settings(startup: &Startup<'_>) -> Result<Settings, Fault> {
@@ -32,11 +37,12 @@ pub(super) fn startup_settings(startup: &Startup<'_>) -> Result<Settings, Fault>
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::new(Code::PROTOCOL, "a startup parameter isn't valid UTF-8"))
+    std::str::from_utf8(bytes)
+        .map_err(|_| Fault::new(Code::PROTOCOL, "a startup parameter isn't valid UTF-8"))
 }
 
 /// A raw value as the right-hand side of SET.
-fn literal(name: &str, value: &str) -> String {
+pub(super) fn literal(name: &str, value: &str) -> String {
     if NAME_LISTS.iter().any(|list| list.eq_ignore_ascii_case(name)) {
         let names: Vec<String> = name_list(value).iter().map(|name| string(name)).collect();
         if !names.is_empty() {
@@ -106,10 +112,16 @@ fn read_options(options: &str) -> Result<Vec<(String, String)>, Fault> {
         } else if let Some(rest) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
             rest.to_owned()
         } else {
-            return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, format!("unrecognized startup option \"{word}\"")));
+            return Err(Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                format!("unrecognized startup option \"{word}\""),
+            ));
         };
         let Some((name, value)) = assignment.split_once('=') else {
-            return Err(Fault::new(Code::PROTOCOL, format!("startup option \"{assignment}\" has no value")));
+            return Err(Fault::new(
+                Code::PROTOCOL,
+                format!("startup option \"{assignment}\" has no value"),
+            ));
         };
         settings.push((name.replace('-', "_"), value.to_owned()));
     }
@@ -145,13 +157,19 @@ mod tests {
     fn options_are_read_as_a_server_reads_its_command_line() {
         let read = read_options(r"-c geqo=off --work-mem=4MB -csearch_path=a\ b").expect("valid");
         let read: Vec<_> = read.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(read, [("geqo", "off"), ("work_mem", "4MB"), ("search_path", "a b")]);
+        assert_eq!(
+            read,
+            [("geqo", "off"), ("work_mem", "4MB"), ("search_path", "a b")]
+        );
         assert!(read_options("-x").is_err());
     }
 
     #[test]
     fn a_list_of_names_is_quoted_name_by_name() {
-        assert_eq!(literal("search_path", r#""$user", Public,"a""b""#), r#"'$user', 'public', 'a"b'"#);
+        assert_eq!(
+            literal("search_path", r#""$user", Public,"a""b""#),
+            r#"'$user', 'public', 'a"b'"#
+        );
         assert_eq!(literal("DateStyle", "ISO, DMY"), "'ISO, DMY'");
         assert_eq!(literal("application_name", r"it's\n"), r"E'it''s\\n'");
     }

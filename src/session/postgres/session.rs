@@ -1,11 +1,11 @@
 //! One client's session: its state, the loop over its messages, and the end of each of them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::extended::Extended;
+use super::statements::Extended;
 use super::fatal;
 use super::inlet::Inlet;
 use super::view::{Hints, view};
@@ -48,7 +48,11 @@ struct Viewed {
     settings: Arc<Settings>,
     statuses: u64,
     read_only: bool,
+    made: Instant,
 }
+
+/// A view holds the time that DDL on time shards is planned with: it is renewed at least so often.
+const VIEW_LIVES: Duration = Duration::from_secs(60);
 
 /// What to do after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +63,14 @@ enum Next {
 
 impl Session {
     pub fn new(newcomer: Newcomer, shared: Shared, out: Outlet) -> Self {
-        let Newcomer { snapshot, hold, statuses, startup, entry, seat, minor: _ } = newcomer;
+        let Newcomer {
+            snapshot,
+            hold,
+            statuses,
+            startup,
+            entry,
+            seat,
+        } = newcomer;
         Self {
             shared,
             snapshot,
@@ -83,13 +94,14 @@ impl Session {
         let (copy, feed) = copy_channel();
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
+        let mut stopped = stop.subscribe();
         loop {
             let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
             let frame = match inlet.buffered() {
                 Ok(Some(frame)) => Ok(Some(frame)),
                 Ok(None) => tokio::select! {
                     frame = inlet.frame() => frame,
-                    () = stop.begun(), if idle => {
+                    _ = stopped.wait_for(|stopped| *stopped), if idle => {
                         let fault = Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
                         fatal(&mut self.out, &fault);
                         break;
@@ -125,8 +137,11 @@ impl Session {
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                let fault = Fault::new(Code::UNSUPPORTED_STATEMENT, "the function call protocol is not supported")
-                    .hint("write SELECT function(…)");
+                let fault = Fault::new(
+                    Code::UNSUPPORTED_STATEMENT,
+                    "the function call protocol is not supported",
+                )
+                .hint("write SELECT function(…)");
                 self.failed(fault.into()).await;
                 self.ready().await;
             }
@@ -156,7 +171,8 @@ impl Session {
             return;
         }
         if let Some(database) = newest.database(&self.hold.database.name) {
-            self.hold.renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+            self.hold
+                .renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
             self.snapshot = Arc::clone(&newest);
             self.view = None;
         }
@@ -167,13 +183,18 @@ impl Session {
         if let Some(viewed) = &self.view {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
-                && viewed.read_only == read_only;
+                && viewed.read_only == read_only
+                && viewed.made.elapsed() < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
             }
         }
         let database = &self.hold.database;
-        let role = self.snapshot.nodes.get(database.shell.index()).and_then(|n| n.servers.first());
+        let role = self
+            .snapshot
+            .nodes
+            .get(database.shell.index())
+            .and_then(|n| n.servers.first());
         let view = Arc::new(view(
             self.snapshot.epoch,
             database,
@@ -188,6 +209,7 @@ impl Session {
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
+            made: Instant::now(),
         });
         view
     }
@@ -199,7 +221,7 @@ impl Session {
 
     /// An error: said to the client, and the transaction is failed.
     pub async fn failed(&mut self, failure: Failure) {
-        failure.write(self.out.buf());
+        failure.write(self.out.buf(), &self.hold.database);
         if self.hold.txn.block().is_some_and(|block| block.implicit) {
             self.hold.rollback().await;
             self.extended.end_portals();
@@ -231,7 +253,13 @@ impl Session {
     }
 
     /// Notes a statement that was carried out.
-    pub fn record(&mut self, sql: &Arc<str>, tier: &'static str, begun: Instant, result: &Result<u64, Failure>) {
+    pub fn record(
+        &mut self,
+        sql: &Arc<str>,
+        tier: &'static str,
+        begun: Instant,
+        result: &Result<u64, Failure>,
+    ) {
         let servers = std::mem::take(&mut self.hold.answered);
         self.previous_servers.clone_from(&servers);
         let replica = servers.iter().any(|s| s.contains("/replica"));
@@ -254,7 +282,10 @@ macro_rules! client {
         &mut Client {
             out: &mut $session.out,
             statuses: &mut $session.statuses,
-            copy: $session.feed.as_mut().expect("the feed is made before the first message"),
+            copy: $session
+                .feed
+                .as_mut()
+                .expect("the feed is made before the first message"),
         }
     };
 }

@@ -51,8 +51,7 @@ impl Session {
     async fn several(&mut self, texts: &[&str], frame: &Frame) -> Result<(), Failure> {
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
-            let result =
-                pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
+            let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
             self.catalog_changed |= plan.changes_catalog;
             self.record(&query_text(frame)?.into(), "single", begun, &result);
             return result.map(drop);
@@ -85,14 +84,19 @@ impl Session {
         let view = self.view();
         let mut whole: Option<Plan> = None;
         for text in texts {
-            let Ok(statement) = self.shared.planner.read(text, &view) else { return Ok(None) };
+            let Ok(statement) = self.shared.planner.read(text, &view) else {
+                return Ok(None);
+            };
             if !matches!(statement.command, Command::Query(_)) {
                 return Ok(None);
             }
-            let Ok(plan) = self.bind(&statement, &Params::default()) else { return Ok(None) };
+            let Ok(plan) = self.bind(&statement, &Params::default()) else {
+                return Ok(None);
+            };
             let fits = pipeline::task(&plan).is_some()
                 && plan.parts.first().is_some_and(|p| p.text == Text::Original)
-                && !plan.outside_txn;
+                && !plan.outside_txn
+                && plan.sets.is_empty();
             if !fits {
                 return Ok(None);
             }
@@ -137,17 +141,24 @@ impl Session {
             }
         };
         let text = Arc::clone(&statement.text);
+        let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map(drop)
+        result?;
+        self.take_over_sets(&plan).await?;
+        if own { self.end_implicit().await } else { Ok(()) }
     }
 
     /// Tables of periods that rows are about to be written to and that may not be there yet.
     pub async fn ensure_periods(&mut self, plan: &Plan) -> Result<(), Fault> {
-        let Some(refresh) = self.shared.refresh.clone() else { return Ok(()) };
+        let Some(refresh) = self.shared.refresh.clone() else {
+            return Ok(());
+        };
         for (table, period) in &plan.periods {
-            refresh.ensure_period(&self.hold.database.name, table, *period).await?;
+            refresh
+                .ensure_period(&self.hold.database.name, table, *period)
+                .await?;
         }
         Ok(())
     }
@@ -156,7 +167,9 @@ impl Session {
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || ids.next_id(&view.database.name))
+        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
+            ids.next_id(&view.database.name)
+        })
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) async fn greet(
     shared: &Shared,
 ) -> Result<Option<Greeting>, Fault> {
     for _ in 0..=MAX_REQUESTS {
-        let Some(frame) = inlet.startup().await? else { return Ok(None) };
+        let Some(frame) = inlet.startup().await? else {
+            return Ok(None);
+        };
         match decode_opening(&frame)? {
             Opening::Ssl | Opening::GssEnc => {
                 out.buf().put_u8(b'N');

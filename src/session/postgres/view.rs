@@ -30,7 +30,13 @@ pub(super) fn view(
     let search_path = settings.get("search_path").unwrap_or("\"$user\", public");
     let search_path = name_list(search_path)
         .into_iter()
-        .map(|name| if name == "$user" { role.into() } else { name.into_boxed_str() })
+        .map(|name| {
+            if name == "$user" {
+                role.into()
+            } else {
+                name.into_boxed_str()
+            }
+        })
         .collect();
     let zone = statuses.text("TimeZone").unwrap_or("UTC");
     let mut view = SessionView {
@@ -56,8 +62,19 @@ fn now_us() -> i64 {
 fn fingerprint(epoch: u64, view: &SessionView, zone: &str, statuses: &Statuses) -> u64 {
     let mut hasher = DefaultHasher::new();
     (epoch, view.database.catalog.epoch).hash(&mut hasher);
-    (&view.database.name, &view.search_path, zone, view.standard_conforming_strings).hash(&mut hasher);
+    (
+        &view.database.name,
+        &view.search_path,
+        zone,
+        view.standard_conforming_strings,
+    )
+        .hash(&mut hasher);
     (view.read_hint, &view.key_hint, view.read_only).hash(&mut hasher);
-    (statuses.get("DateStyle"), statuses.get("IntervalStyle"), statuses.get("client_encoding")).hash(&mut hasher);
+    (
+        statuses.get("DateStyle"),
+        statuses.get("IntervalStyle"),
+        statuses.get("client_encoding"),
+    )
+        .hash(&mut hasher);
     hasher.finish()
 }

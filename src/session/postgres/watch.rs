@@ -86,5 +86,8 @@ fn pass_copy_data(inlet: &mut Inlet, copy: &CopySource, held: &mut Option<Frame>
 fn copy_fail(why: &[u8]) -> Frame {
     let mut bytes = BytesMut::new();
     frontend::copy_fail(&mut bytes, why);
-    Frame { tag: b'f', bytes: bytes.freeze() }
+    Frame {
+        tag: b'f',
+        bytes: bytes.freeze(),
+    }
 }

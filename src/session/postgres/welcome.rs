@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::inlet::Inlet;
 use super::login::log_in;
 use super::parameters::startup_settings;
-use super::startup::{Greeting, greet};
+use super::startup::greet;
 use crate::backend::{Settings, Want};
 use crate::model::admin::SharedAdmin;
 use crate::model::{Code, Fault};
@@ -24,7 +24,10 @@ const CONSOLE: &str = "margay";
 
 pub(super) enum Guest {
     Client(Box<Newcomer>),
-    Admin { admin: SharedAdmin, _seat: OwnedSemaphorePermit },
+    Admin {
+        admin: SharedAdmin,
+        _seat: OwnedSemaphorePermit,
+    },
 }
 
 /// A client that may begin.
@@ -36,7 +39,6 @@ pub(super) struct Newcomer {
     pub entry: Entry,
     /// Counts against `max_clients` while the session lives.
     pub seat: OwnedSemaphorePermit,
-    pub minor: u16,
 }
 
 /// None: it was no client for a session (a cancel request), or it has left.
@@ -47,7 +49,9 @@ pub(super) async fn welcome(
     shared: &Shared,
     clients: &Arc<Semaphore>,
 ) -> Result<Option<Guest>, Failure> {
-    let Some(greeting) = greet(inlet, out, shared).await? else { return Ok(None) };
+    let Some(greeting) = greet(inlet, out, shared).await? else {
+        return Ok(None);
+    };
     let Ok(seat) = Arc::clone(clients).try_acquire_owned() else {
         return Err(Fault::new(Code::TOO_MANY_CLIENTS, "sorry, too many clients already").into());
     };
@@ -55,12 +59,21 @@ pub(super) async fn welcome(
         let fault = Fault::new(Code::PROTOCOL, "no user name in the startup message").sqlstate("28000");
         return Err(fault.into());
     };
-    if greeting.text("replication")?.is_some_and(|value| !matches!(value.as_str(), "false" | "off" | "no" | "0")) {
-        let fault = Fault::new(Code::UNSUPPORTED_STATEMENT, "replication connections don't go through Margay")
-            .hint("connect to the server itself");
+    if greeting
+        .text("replication")?
+        .is_some_and(|value| !matches!(value.as_str(), "false" | "off" | "no" | "0"))
+    {
+        let fault = Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "replication connections don't go through Margay",
+        )
+        .hint("connect to the server itself");
         return Err(fault.into());
     }
-    let wanted = greeting.text("database")?.filter(|d| !d.is_empty()).unwrap_or_else(|| name.clone());
+    let wanted = greeting
+        .text("database")?
+        .filter(|d| !d.is_empty())
+        .unwrap_or_else(|| name.clone());
     let user = log_in(&name, inlet, out, shared).await?;
     let snapshot = shared.snapshot.load_full();
     inlet.limit = snapshot.limits.max_message_bytes as usize;
@@ -74,25 +87,35 @@ pub(super) async fn welcome(
     let mut hold = Hold::new(Arc::clone(&shared.fleet), database, Arc::clone(&shared.decisions));
     hold.settings = Arc::clone(&startup);
     let using = Arc::clone(&hold.using);
-    let entry = shared.registry.enter(&name, &wanted, &peer.to_string(), &application, using);
+    let entry = shared
+        .registry
+        .enter(&name, &wanted, &peer.to_string(), &application, using);
     for (name, value) in statuses.iter() {
         backend::parameter_status(out.buf(), name, value);
     }
     backend::backend_key_data(out.buf(), entry.client.id, &entry.client.secret);
     backend::ready_for_query(out.buf(), TxStatus::Idle);
-    let minor = minor(&greeting)?;
-    Ok(Some(Guest::Client(Box::new(Newcomer { snapshot, hold, statuses, startup, entry, seat, minor }))))
-}
-
-fn minor(greeting: &Greeting) -> Result<u16, Fault> {
-    Ok(greeting.startup()?.minor)
+    Ok(Some(Guest::Client(Box::new(Newcomer {
+        snapshot,
+        hold,
+        statuses,
+        startup,
+        entry,
+        seat,
+    }))))
 }
 
 fn database(snapshot: &Snapshot, user: &User, wanted: &str) -> Result<Arc<Database>, Fault> {
-    let allowed = user.databases.as_ref().is_none_or(|all| all.iter().any(|d| **d == *wanted));
+    let allowed = user
+        .databases
+        .as_ref()
+        .is_none_or(|all| all.iter().any(|d| **d == *wanted));
     match snapshot.database(wanted) {
         Some(database) if allowed && database.engine == Engine::Postgres => Ok(Arc::clone(database)),
-        Some(_) | None => Err(Fault::new(Code::NO_DATABASE, format!("database \"{wanted}\" does not exist"))),
+        Some(_) | None => Err(Fault::new(
+            Code::NO_DATABASE,
+            format!("database \"{wanted}\" does not exist"),
+        )),
     }
 }
 
@@ -103,7 +126,12 @@ fn console(
     seat: OwnedSemaphorePermit,
 ) -> Result<Guest, Fault> {
     let admin = shared.admin.clone().filter(|_| user.admin);
-    let admin = admin.ok_or_else(|| Fault::new(Code::NO_DATABASE, format!("database \"{CONSOLE}\" does not exist")))?;
+    let admin = admin.ok_or_else(|| {
+        Fault::new(
+            Code::NO_DATABASE,
+            format!("database \"{CONSOLE}\" does not exist"),
+        )
+    })?;
     let told = [
         ("server_version", "15.0 (Margay)"),
         ("server_encoding", "UTF8"),
@@ -128,7 +156,10 @@ async fn server_parameters(
     startup: &Arc<Settings>,
     user: &str,
 ) -> Result<Statuses, Failure> {
-    let want = Want::Read { policy: &database.reads, after: None };
+    let want = Want::Read {
+        policy: &database.reads,
+        after: None,
+    };
     let mut lease = shared.fleet.checkout(database.shell, &want).await?;
     lease.apply_settings(startup).await?;
     let mut statuses = Statuses::default();

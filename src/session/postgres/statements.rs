@@ -1,0 +1,134 @@
+//! A client's prepared statements and portals. They live in the session; servers get them when they need
+//! them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::group::Item;
+use crate::model::{Code, Fault};
+use crate::pipeline::Described;
+use crate::plan::{Plan, Statement, Text};
+use crate::wire::postgres::frame::Frame;
+use crate::wire::postgres::frontend::{self, Message};
+
+/// A statement that the client has prepared.
+pub(super) struct Prepared {
+    pub name: Box<[u8]>,
+    pub statement: Statement,
+    /// As Parse gave them; 0: not said.
+    pub types: Box<[u32]>,
+    /// What a server said of it.
+    pub described: OnceLock<Described>,
+    /// Fingerprint of the view that it was read under.
+    pub read_under: u64,
+}
+
+impl Prepared {
+    pub fn is_unnamed(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// The types that a Parse of `text` is sent with: a text of Margay's own may not name all
+    /// parameters, so that a server could not find out their types.
+    pub fn types_to_send(&self, text: &[u8]) -> &[u32] {
+        match self.described.get() {
+            Some(described) if text != self.statement.text.as_bytes() => &described.types,
+            Some(_) | None => &self.types,
+        }
+    }
+
+    /// The best that is known of the parameters' types.
+    pub fn known_types(&self) -> &[u32] {
+        self.described.get().map_or(&self.types, |d| &d.types)
+    }
+}
+
+/// A bound statement.
+#[derive(Clone)]
+pub(super) struct Portal {
+    pub statement: Arc<Prepared>,
+    pub bind: Frame,
+    /// None: a command of Margay's own.
+    pub plan: Option<Arc<Plan>>,
+    /// It stands on the server of its part, in the open transaction.
+    pub on_server: bool,
+    /// Describe came before Execute in the same batch.
+    pub describe: bool,
+    /// An Execute with a row limit ended before all rows of several nodes were told.
+    pub is_cut_off: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Extended {
+    pub statements: HashMap<Box<[u8]>, Arc<Prepared>>,
+    pub portals: HashMap<Box<[u8]>, Portal>,
+    /// The batch so far.
+    pub batch: Vec<Frame>,
+    pub bytes: usize,
+    /// After an error: until Sync.
+    pub skipping: bool,
+}
+
+impl Extended {
+    pub fn is_idle(&self) -> bool {
+        self.batch.is_empty() && !self.skipping
+    }
+
+    /// Portals end with their transaction.
+    pub fn end_portals(&mut self) {
+        self.portals.clear();
+    }
+
+    pub fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.portals.clear();
+    }
+
+    pub fn forget_statement(&mut self, name: &[u8]) -> bool {
+        self.statements.remove(name).is_some()
+    }
+
+    pub fn statement(&self, name: &[u8]) -> Result<Arc<Prepared>, Fault> {
+        self.statements.get(name).cloned().ok_or_else(|| {
+            let message = if name.is_empty() {
+                "unnamed prepared statement does not exist".to_owned()
+            } else {
+                format!(
+                    "prepared statement \"{}\" does not exist",
+                    String::from_utf8_lossy(name)
+                )
+            };
+            Fault::new(Code::NO_STATEMENT, message)
+        })
+    }
+
+    pub fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
+        self.portals.get_mut(name).ok_or_else(|| {
+            Fault::new(
+                Code::NO_PORTAL,
+                format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
+            )
+        })
+    }
+}
+
+/// The Bind of a portal that its server has forgotten; the client has had its answer.
+pub(super) fn rebound(portal: &Portal, plan: &Plan) -> Item {
+    let text = plan.parts.first().and_then(|part| match &part.text {
+        Text::Original => None,
+        Text::Spliced(text) => Some(Arc::clone(text)),
+    });
+    Item::Bind {
+        statement: Arc::clone(&portal.statement),
+        frame: portal.bind.clone(),
+        text,
+        pass: false,
+    }
+}
+
+pub(super) fn result_formats(bind: &Frame) -> Vec<i16> {
+    match frontend::decode(b'B', bind.body()) {
+        Ok(Message::Bind(bind)) => bind.result_formats.iter().collect(),
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The corpus of exchanges, how one is played, and how its answer is made comparable.
+
+use bytes::BytesMut;
+use margay::wire::postgres::backend::{self, Fields, Message, RowDescription};
+use margay::wire::postgres::frame::Frame;
+use margay::wire::postgres::frontend::{self, Target};
+
+use crate::session_support::raw::Raw;
+
+pub struct Exchange {
+    pub name: String,
+    steps: Vec<String>,
+}
+
+/// `== name`, then a message per line; `#` begins a comment.
+pub fn read(corpus: &str) -> Vec<Exchange> {
+    let mut all: Vec<Exchange> = Vec::new();
+    for line in corpus.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        match line.strip_prefix("== ") {
+            Some(name) => all.push(Exchange { name: name.to_owned(), steps: Vec::new() }),
+            None => all.last_mut().expect("a name comes first").steps.push(line.to_owned()),
+        }
+    }
+    all
+}
+
+impl Exchange {
+    /// Sends the messages; after each Q and S the answer up to ReadyForQuery is read.
+    pub async fn play(&self, raw: &mut Raw, table: &str) -> Vec<String> {
+        let mut told = Vec::new();
+        for step in &self.steps {
+            let step = step.replace("{t}", table).replace("\\n", "\n");
+            let (what, rest) = step.split_once(' ').unwrap_or((&step, ""));
+            let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+            let name = |name: &str| if name == "-" { String::new() } else { name.to_owned() };
+            match what {
+                "Q" => frontend::query(&mut raw.out, rest.as_bytes()),
+                "P" => frontend::parse(&mut raw.out, name(first).as_bytes(), second.as_bytes(), []),
+                "B" => bind(&mut raw.out, &name(first), second),
+                "D" if first == "S" => {
+                    frontend::describe(&mut raw.out, Target::Statement, name(second).as_bytes());
+                }
+                "D" => frontend::describe(&mut raw.out, Target::Portal, name(second).as_bytes()),
+                "E" => {
+                    let rows = second.parse().unwrap_or(0);
+                    frontend::execute(&mut raw.out, name(first).as_bytes(), rows);
+                }
+                "C" if first == "S" => {
+                    frontend::close(&mut raw.out, Target::Statement, name(second).as_bytes());
+                }
+                "C" => frontend::close(&mut raw.out, Target::Portal, name(second).as_bytes()),
+                "H" => frontend::flush(&mut raw.out),
+                "S" => frontend::sync(&mut raw.out),
+                other => panic!("{}: no message {other}", self.name),
+            }
+            if matches!(what, "Q" | "S") {
+                for frame in raw.until_ready().await {
+                    told.push(line(&frame));
+                }
+            }
+        }
+        told
+    }
+}
+
+/// `portal statement value value …`; `NULL`, `b:` before binary results.
+fn bind(out: &mut BytesMut, portal: &str, rest: &str) {
+    let mut words = rest.split(' ');
+    let statement = words.next().unwrap_or_default();
+    let statement = if statement == "-" { "" } else { statement };
+    let mut words: Vec<&str> = words.collect();
+    let binary = words.first() == Some(&"b:");
+    if binary {
+        words.remove(0);
+    }
+    let values = words.iter().map(|w| (*w != "NULL").then_some(w.as_bytes()));
+    let formats: &[i16] = if binary { &[1] } else { &[] };
+    frontend::bind(out, portal.as_bytes(), statement.as_bytes(), &[], values, formats);
+}
+
+/// One frame as text, without what differs from server to server.
+fn line(frame: &Frame) -> String {
+    let body = frame.body();
+    let tag = char::from(frame.tag);
+    match frame.tag {
+        b'T' => {
+            let description = RowDescription::decode(body).expect("valid");
+            // Numbers of tables and their columns differ.
+            let fields: Vec<String> = description
+                .fields()
+                .map(|f| {
+                    let name = String::from_utf8_lossy(f.name).into_owned();
+                    format!("{name}:{}:{}:{}:{}", f.type_oid, f.type_len, f.type_mod, f.format)
+                })
+                .collect();
+            format!("T {}", fields.join(" "))
+        }
+        b'E' | b'N' => {
+            let fields = Fields::decode(body).expect("valid");
+            let compared = b"SVCMDHPpqWstcdn";
+            let said: Vec<String> = fields
+                .iter()
+                .filter(|(code, _)| compared.contains(code))
+                .map(|(code, text)| format!("{}={}", char::from(code), text_of(text)))
+                .collect();
+            format!("{tag} {}", said.join(" | "))
+        }
+        b'S' => match backend::decode(b'S', body) {
+            Ok(Message::ParameterStatus { name, value }) => format!("S {}={}", text_of(name), text_of(value)),
+            _ => panic!("a ParameterStatus that can't be read"),
+        },
+        _ => format!("{tag} {}", body.escape_ascii()),
+    }
+}
+
+/// Margay's own errors have their code behind the text.
+fn text_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.rfind(" [MG") {
+        Some(at) if text.ends_with(']') => text[..at].to_owned(),
+        Some(_) | None => text.into_owned(),
+    }
+}
