@@ -23,10 +23,14 @@ impl Compiler<'_> {
     fn table_of(&self, index: &Name) -> Option<TableName> {
         let indexes = &self.view.database.catalog.indexes;
         match index.parts.as_slice() {
-            [.., schema, name] => indexes.get(&TableName::new(schema.clone(), name.clone())).cloned(),
-            [name] => {
-                self.view.search_path.iter().find_map(|s| indexes.get(&TableName::new(s.clone(), name.clone())).cloned())
-            }
+            [.., schema, name] => indexes
+                .get(&TableName::new(schema.clone(), name.clone()))
+                .cloned(),
+            [name] => self
+                .view
+                .search_path
+                .iter()
+                .find_map(|s| indexes.get(&TableName::new(s.clone(), name.clone())).cloned()),
             [] => None,
         }
     }
@@ -38,7 +42,10 @@ impl Compiler<'_> {
         if known.iter().all(Option::is_none) {
             let database = &self.view.database;
             if if_exists {
-                return Ok(Route::Same { nodes: database.nodes(), now: Vec::new() });
+                return Ok(Route::Same {
+                    nodes: database.nodes(),
+                    now: Vec::new(),
+                });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of
             // the server's making.
@@ -49,11 +56,17 @@ impl Compiler<'_> {
             };
         }
         let Some(tables) = known.into_iter().collect::<Option<Vec<_>>>() else {
-            return Err(unsupported("a statement about indexes of which not all are known").hint("Write one per index."));
+            return Err(
+                unsupported("a statement about indexes of which not all are known")
+                    .hint("Write one per index."),
+            );
         };
         let as_names: Vec<Name> = tables
             .iter()
-            .map(|t| Name { parts: vec![t.schema.clone(), t.table.clone()], span: Span::default() })
+            .map(|t| Name {
+                parts: vec![t.schema.clone(), t.table.clone()],
+                span: Span::default(),
+            })
             .collect();
         let located = locate(&as_names[0], self.view);
         match (&located.home, &located.rule) {
@@ -75,7 +88,10 @@ impl Compiler<'_> {
                     let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
                     Splice::replace(self.shape.range(n.span), text)
                 };
-                (sharding.node_of(shard), self.splice(names.iter().map(splice).collect()))
+                (
+                    sharding.node_of(shard),
+                    self.splice(names.iter().map(splice).collect()),
+                )
             })
             .collect();
         Ok(Route::Parts(parts))
@@ -83,7 +99,11 @@ impl Compiler<'_> {
 
     /// The unique constraints that a CREATE TABLE declares. None: it can't be read.
     pub(super) fn declared_unique(&self) -> Option<Vec<Vec<Box<str>>>> {
-        if self.tokens.iter().any(|t| t.is_word(self.sql, "like") || t.is_word(self.sql, "exclude")) {
+        if self
+            .tokens
+            .iter()
+            .any(|t| t.is_word(self.sql, "like") || t.is_word(self.sql, "exclude"))
+        {
             return None;
         }
         let catalog = catalog_from_sql(self.sql).ok()?;
@@ -91,7 +111,12 @@ impl Compiler<'_> {
         Some(table.unique.clone())
     }
 
-    pub(super) fn refuse_local_unique(&self, name: &TableName, sharding: &Sharding, unique: Option<&Unique>) -> Result<(), Fault> {
+    pub(super) fn refuse_local_unique(
+        &self,
+        name: &TableName,
+        sharding: &Sharding,
+        unique: Option<&Unique>,
+    ) -> Result<(), Fault> {
         // The server itself demands the key in the unique indexes of a partitioned table.
         if sharding.place.len() <= 1 || sharding.layout == Layout::Partitioned {
             return Ok(());
@@ -115,9 +140,13 @@ impl Compiler<'_> {
             "alter" => word("add") && (word("unique") || word("primary") || word("exclude")),
             _ => false,
         };
-        let (true, [name]) = (adds, names) else { return Ok(()) };
+        let (true, [name]) = (adds, names) else {
+            return Ok(());
+        };
         let located = locate(name, self.view);
-        let Home::Sharded(sharding) = &located.home else { return Ok(()) };
+        let Home::Sharded(sharding) = &located.home else {
+            return Ok(());
+        };
         // The columns are the plain list behind the table's name; anything else counts as unknown.
         let mut r = Reader::new(self.sql, self.tokens);
         while !r.done() && !r.peek().is_some_and(|t| t.is_punct(self.sql, '(')) {
@@ -128,8 +157,12 @@ impl Compiler<'_> {
         let inner = self.tokens.get(start..r.at.saturating_sub(1)).unwrap_or_default();
         let plain = !word("exclude")
             && !word("column")
-            && inner.iter().all(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent) || t.is_punct(self.sql, ','));
-        let idents = inner.iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent));
+            && inner
+                .iter()
+                .all(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent) || t.is_punct(self.sql, ','));
+        let idents = inner
+            .iter()
+            .filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent));
         let columns: Vec<Box<str>> = idents.map(|t| super::lex::fold_ident(t.text(self.sql))).collect();
         let unique = [columns];
         self.refuse_local_unique(&located.name, sharding, plain.then_some(&unique[..]))

@@ -121,7 +121,11 @@ impl Binder<'_, '_> {
             Route::Fixed(node) => {
                 let mut plan = self.plan(vec![part(*node, Text::Original)], Merge::Relay);
                 let constants = self.constants();
-                plan.sets = compiled.sets.iter().map(|call| call.read(&constants)).collect::<Result<_, _>>()?;
+                plan.sets = compiled
+                    .sets
+                    .iter()
+                    .map(|call| call.read(&constants))
+                    .collect::<Result<_, _>>()?;
                 Ok(plan)
             }
             Route::Same { nodes, now } => {

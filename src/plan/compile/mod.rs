@@ -40,6 +40,8 @@ pub struct Compiled {
     pub(super) is_utility: bool,
     /// Slots whose values planning has read.
     pub(super) pinned: Vec<usize>,
+    /// Calls of `set_config()` that the session takes over.
+    pub(super) sets: Vec<SetCall>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -177,7 +179,11 @@ impl<'a> Compiler<'a> {
         self.check_once(&analysis)?;
         let is_query = matches!(lowered.root, Root::Query(_));
         let sets = set_config::plain_calls(&lowered.root);
-        let called = analysis.calls.iter().filter(|c| c.name.last() == "set_config").count();
+        let called = analysis
+            .calls
+            .iter()
+            .filter(|c| c.name.last() == "set_config")
+            .count();
         if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
             compiled.sets = sets;
         }
@@ -379,7 +385,6 @@ impl<'a> Compiler<'a> {
             now: self.now_splices(analysis)?,
         })
     }
-
 }
 
 fn key_update(target: &TableRef, column: &str) -> Fault {

@@ -283,7 +283,6 @@ impl Compiler<'_> {
             .collect();
         splice(&self.shape.text, &self.shape.slots, &literals, splices)
     }
-
 }
 
 /// The type written behind a column's name in a column list.
