@@ -102,8 +102,6 @@ impl Compiler<'_> {
                 Effect::MayWrite => may_write = true,
                 // There are no session locks over several nodes: drivers send it between users.
                 Effect::Session if several && name == "pg_advisory_unlock_all" => {}
-                // The session takes it over.
-                Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::Session if several => {
                     return Err(Fault::new(
                         Code::SESSION_STATE,

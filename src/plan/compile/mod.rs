@@ -25,8 +25,6 @@ use super::types::{ReadHint, Role, SessionView};
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
 #[derive(Debug)]
 pub struct Compiled {
-    /// Calls of `set_config()` that the session takes over.
-    pub(super) sets: Vec<SetCall>,
     /// The text without its literals; splices are in its coordinates.
     pub(super) shape: String,
     pub(super) slots: Vec<Slot>,
