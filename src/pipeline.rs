@@ -5,8 +5,9 @@ use crate::model::Fault;
 use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
 
 pub use crate::execute::{
-    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold, Told, Outlet,
-    Request, Seat, Statuses, Task, Txn, Using, Warning, aborted, batch, copy_channel, describe, statement_key,
+    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold,
+    Outlet, Request, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch, copy_channel, describe,
+    statement_key,
 };
 use crate::execute::{scatter, simple};
 
@@ -45,7 +46,9 @@ pub async fn run(
 ) -> Result<u64, Failure> {
     hold.take_snapshot().await?;
     let Some(task) = task(plan) else {
-        return scatter(hold, plan, text.as_bytes(), Request::Simple, client).await.map(|outcome| outcome.rows());
+        return scatter(hold, plan, text.as_bytes(), Request::Simple, client)
+            .await
+            .map(|outcome| outcome.rows());
     };
     match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,

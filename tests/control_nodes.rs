@@ -20,7 +20,7 @@ use margay::control::time_shards::TimeShards;
 use margay::control::{bootstrap, lease, placement};
 use margay::model::admin::{CatalogRefresh, GenerateIds};
 use margay::model::{Code, DomainId, NodeId, ShardId, TableName};
-use margay::topology::placement::{Every, Scheme, Time};
+use margay::topology::placement::{Every, Retire, RetireAction, Scheme, Time};
 use margay::topology::{KeyColumn, Layout, Sharding, Snapshot, Spread, Table};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -332,6 +332,91 @@ async fn periods_are_created_ahead_of_need_by_whoever_comes_first() {
         .await
         .expect("created anew");
     assert_eq!(partitions(&server, "a").await.len(), 4);
+}
+
+/// `monthly`, from another day on, with old periods retired.
+fn retiring(from_day: i64, action: RetireAction) -> Table {
+    let mut table = monthly(true);
+    if let Spread::Sharded(sharding) = &mut table.spread
+        && let Scheme::Time(time) = &mut Arc::make_mut(sharding).scheme
+    {
+        time.from = from_day * DAY_US;
+        time.retire = Some(Retire { after: 2, action });
+    }
+    table
+}
+
+fn names(partitions: &[String]) -> Vec<&str> {
+    partitions.iter().filter_map(|p| p.split(' ').next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_periods_are_retired_as_the_rules_say_and_never_by_one_clock_alone() {
+    const IN_2020: i64 = 7305;
+    const IN_2090: i64 = 32873;
+    for action in [RetireAction::Detach, RetireAction::Drop] {
+        let server = two_databases().await;
+        let clock = Arc::new(AtomicI64::new((IN_2020 + 5) * DAY_US));
+        let now = clock.clone();
+        let shared = proxy(&rules(&server, vec![retiring(IN_2020, action)]));
+        let shards = TimeShards::new(shared.clone(), Arc::new(move || now.load(Ordering::Relaxed)));
+        for database in ["a", "b"] {
+            server.sql(database, CREATE).await;
+        }
+        shards.create_and_retire_due("shop").await;
+        let first = ["page_views_2020_01", "page_views_2020_03"];
+        assert_eq!(names(&partitions(&server, "a").await), first);
+        server
+            .sql("a", "INSERT INTO page_views (viewed_at) VALUES ('2020-01-09')")
+            .await;
+        // In April, March and April are kept.
+        clock.store((IN_2020 + 100) * DAY_US, Ordering::Relaxed);
+        shards.create_and_retire_due("shop").await;
+        assert_eq!(
+            names(&partitions(&server, "a").await),
+            ["page_views_2020_03", "page_views_2020_05"]
+        );
+        assert_eq!(
+            names(&partitions(&server, "b").await),
+            ["page_views_2020_04", "page_views_2020_06"]
+        );
+        let left = server
+            .column("a", "SELECT to_regclass('page_views_2020_01') IS NOT NULL")
+            .await;
+        match action {
+            RetireAction::Detach => {
+                assert_eq!(left, ["t"]);
+                assert_eq!(
+                    server
+                        .column("a", "SELECT count(*) FROM page_views_2020_01")
+                        .await,
+                    ["1"]
+                );
+            }
+            RetireAction::Drop => assert_eq!(left, ["f"]),
+        }
+        assert!(shared.problems.list().is_empty());
+        let fault = shards
+            .ensure("shop", &page_views(), ShardId(0))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            fault.code,
+            Code::KEY_OUTSIDE,
+            "what is made now would be retired at once"
+        );
+    }
+    // The proxy's clock is wrong: the server's isn't that far.
+    let server = two_databases().await;
+    let clock = Arc::new(AtomicI64::new((IN_2090 + 5) * DAY_US));
+    let now = clock.clone();
+    let shared = proxy(&rules(&server, vec![retiring(IN_2090, RetireAction::Drop)]));
+    let shards = TimeShards::new(shared, Arc::new(move || now.load(Ordering::Relaxed)));
+    server.sql("a", CREATE).await;
+    shards.create_and_retire_due("shop").await;
+    clock.store((IN_2090 + 1000) * DAY_US, Ordering::Relaxed);
+    shards.create_and_retire_due("shop").await;
+    assert!(names(&partitions(&server, "a").await).contains(&"page_views_2090_01"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,14 @@ const NOW_US: i64 = 826_891_200_000_000;
 
 fn snapshot(folder: &Path) -> Snapshot {
     let loaded = topology::load(&folder.join("rules.yaml"), &|_| None).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        panic!(
+            "{}",
+            problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
     });
     let schema = std::fs::read_to_string(folder.join("schema.sql")).expect("schema.sql");
     let catalog = Arc::new(plan::catalog_from_sql(&schema).expect("a readable schema"));
@@ -24,7 +31,12 @@ fn snapshot(folder: &Path) -> Snapshot {
     snapshot.databases = snapshot
         .databases
         .iter()
-        .map(|d| Arc::new(Database { catalog: catalog.clone(), ..Database::clone(d) }))
+        .map(|d| {
+            Arc::new(Database {
+                catalog: catalog.clone(),
+                ..Database::clone(d)
+            })
+        })
         .collect();
     snapshot
 }
@@ -58,7 +70,10 @@ fn plan(planner: &Planner, snapshot: &Snapshot, view: &SessionView, sql: &str) -
     };
     match &statement.command {
         Command::Query(_) => {
-            let mut moment = Moment { now_us: NOW_US, next_id: &mut next_id };
+            let mut moment = Moment {
+                now_us: NOW_US,
+                next_id: &mut next_id,
+            };
             let planned = statement.bind(view, &Params::default(), &mut moment);
             plan::print(&planned, sql, &name)
         }
@@ -93,12 +108,20 @@ fn plans_are_as_written_in_the_golden_files() {
             assert_eq!(first, got, "the cache changes the plan of {sql}");
             writeln!(out, "{}\n----\n{}", sql.trim_start_matches('\n'), got).expect("a string");
             if wanted.trim() != got.trim() && !update {
-                writeln!(wrong, "{}\n{sql}\n---- wanted{wanted}\n---- got\n{got}", file.display()).expect("a string");
+                writeln!(
+                    wrong,
+                    "{}\n{sql}\n---- wanted{wanted}\n---- got\n{got}",
+                    file.display()
+                )
+                .expect("a string");
             }
         }
         if update {
             std::fs::write(&file, out.trim_end().to_string() + "\n").expect("writing the golden file");
         }
     }
-    assert!(wrong.is_empty(), "{wrong}\nIf the change is wanted: MARGAY_UPDATE=1 cargo test --test golden");
+    assert!(
+        wrong.is_empty(),
+        "{wrong}\nIf the change is wanted: MARGAY_UPDATE=1 cargo test --test golden"
+    );
 }

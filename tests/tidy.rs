@@ -57,24 +57,9 @@ const LONGEST_FILE_LINES: usize = 600;
 /// Files that may be longer, how long, and why. Limits only shrink.
 const LONG_FILES: &[(&str, usize, &str)] = &[
     (
-        "src/session/postgres/extended.rs",
-        700,
-        "one message of the extended protocol after the other",
-    ),
-    (
         "src/wire/postgres/backend.rs",
         680,
         "one message of the server after the other, tests included",
-    ),
-    (
-        "src/plan/analyze.rs",
-        950,
-        "first version; to be split by clause when its shape has settled",
-    ),
-    (
-        "src/plan/scatter.rs",
-        700,
-        "first version; to be split by operator when its shape has settled",
     ),
 ];
 

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::cancel::CancelTarget;
 use super::login;
 use super::prepared::{Prepared, StatementName};
+use super::server::Tally;
 use super::settings::Settings;
-use super::stream::{Peer, Stream};
+use super::stream::{Breaker, Peer, Stream};
 use super::track::{Track, peek};
 use crate::model::{Code, Fault};
 use crate::topology;
@@ -82,6 +84,9 @@ pub struct Conn {
     pub settings: Arc<Settings>,
     created: Instant,
     pub(super) returned: Instant,
+    /// Of its server; None outside of a pool.
+    tally: Option<Arc<Tally>>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl Conn {
@@ -110,7 +115,19 @@ impl Conn {
             settings: Arc::default(),
             created: now,
             returned: now,
+            tally: None,
+            breaker: None,
         }
+    }
+
+    pub(super) fn breaker(&self) -> io::Result<Breaker> {
+        self.stream.breaker()
+    }
+
+    /// Statements and faults are counted there, and the breaker ends it from outside.
+    pub(super) fn belong_to(&mut self, tally: Arc<Tally>, breaker: Arc<Breaker>) {
+        self.tally = Some(tally);
+        self.breaker = Some(breaker);
     }
 
     // Writing. Frames are collected and go out at `flush`, or while waiting in any reading method.
@@ -186,7 +203,11 @@ impl Conn {
 
     fn count_output(&mut self) -> Result<(), Fault> {
         let counted = std::mem::replace(&mut self.counted, self.output.len());
+        let before = self.track.statements;
         let noted = self.track.note_sent(&self.output[counted..]);
+        if let Some(tally) = self.tally.as_ref().filter(|_| self.track.statements > before) {
+            tally.queries.fetch_add(self.track.statements - before, Relaxed);
+        }
         // Frames were read from a client or made here: a defect, not the server's fault.
         noted.map_err(|error| self.lost(Fault::internal(format!("malformed frame for a server: {error}"))))
     }
@@ -501,6 +522,9 @@ impl Conn {
     }
 
     fn lost(&mut self, fault: Fault) -> Fault {
+        if let Some(tally) = self.tally.as_ref().filter(|_| !self.broken) {
+            tally.errors.fetch_add(1, Relaxed);
+        }
         self.broken = true;
         fault
     }

@@ -86,20 +86,19 @@ impl NodeState {
             let current = self.servers.get(usize::from(current));
             let takes_over = match before {
                 Role::Replica => true,
-                Role::Unknown => {
+                Role::Unknown | Role::Primary => {
                     current.is_none_or(|s| s.role() == Role::Replica || s.health() == Health::Down)
                 }
-                Role::Primary => current.is_none_or(|s| match s.role() {
-                    Role::Primary => false,
-                    Role::Replica => true,
-                    Role::Unknown => s.health() == Health::Down,
-                }),
             };
             if !takes_over {
                 return;
             }
             tracing::warn!(server = %server.label(), "is the node's primary now");
             self.primary.store(id.0, Relaxed);
+            if let Some(old) = current {
+                // What is still acknowledged there would be lost.
+                old.cut("another server is the node's primary now");
+            }
             // Positions of the old primary's timeline say nothing about the new one's.
             samples.clear();
             self.servers.iter().for_each(|s| s.set_fresh(None));
@@ -126,7 +125,8 @@ impl NodeState {
         let samples = lock(&self.samples);
         if self.primary.load(Relaxed) == id.0 {
             // It was primary, or the rules say so wrongly: someone else is, if anyone.
-            let other = self.servers.iter().position(|s| s.role() == Role::Primary);
+            let is_primary = |s: &Arc<ServerState>| s.role() == Role::Primary && s.health() == Health::Up;
+            let other = self.servers.iter().position(is_primary);
             self.primary.store(other.map_or(NOBODY, |i| i as u16), Relaxed);
         }
         let replayed = samples.iter().rev().find(|sample| sample.lsn <= lsn);
@@ -137,6 +137,14 @@ impl NodeState {
     pub fn mark_down(&self, id: ServerId, why: &str) {
         if let Some(server) = self.server(id) {
             server.set_down(why);
+        }
+    }
+
+    /// Ends every connection to the server, those in use too: who waits for it gets SERVER_LOST. For one
+    /// that has fallen silent (its machine may still keep the sockets open) or must not be written to.
+    pub fn cut(&self, id: ServerId, why: &str) {
+        if let Some(server) = self.server(id) {
+            server.cut(why);
         }
     }
 

@@ -2,15 +2,16 @@
 //! on deadpool, which queues fairly; lifetime, idle time and cleanliness are added here.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 
 use super::conn::Conn;
 use super::login::{self, Refusal};
-use super::server::ServerState;
+use super::server::{Health, ServerState, Tally};
+use super::stream::Breaker;
 use crate::model::{Code, Fault, NodeId, ServerId};
 use crate::topology::{self, PoolLimits};
 
@@ -20,6 +21,9 @@ pub(super) struct Opener {
     connect_timeout: Duration,
     idle_timeout: Duration,
     max_lifetime: Duration,
+    tally: Arc<Tally>,
+    /// To cut connections that are on loan. Gone ones are cleared out as new ones come.
+    breakers: Mutex<Vec<Weak<Breaker>>>,
 }
 
 impl managed::Manager for Opener {
@@ -27,7 +31,15 @@ impl managed::Manager for Opener {
     type Error = Refusal;
 
     async fn create(&self) -> Result<Conn, Refusal> {
-        login::connect(&self.server, self.connect_timeout).await
+        let mut conn = login::connect(&self.server, self.connect_timeout).await?;
+        let breaker = Arc::new(conn.breaker()?);
+        {
+            let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+            breakers.retain(|old| old.strong_count() > 0);
+            breakers.push(Arc::downgrade(&breaker));
+        }
+        conn.belong_to(self.tally.clone(), breaker);
+        Ok(conn)
     }
 
     async fn recycle(&self, conn: &mut Conn, _: &Metrics) -> RecycleResult<Refusal> {
@@ -48,12 +60,14 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(server: Arc<topology::Server>, limits: &PoolLimits) -> Self {
+    pub fn new(server: Arc<topology::Server>, limits: &PoolLimits, tally: Arc<Tally>) -> Self {
         let opener = Opener {
             server,
             connect_timeout: limits.connect_timeout,
             idle_timeout: limits.idle_timeout,
             max_lifetime: limits.max_lifetime,
+            tally,
+            breakers: Mutex::default(),
         };
         let timeouts = Timeouts {
             wait: Some(limits.acquire_timeout),
@@ -90,6 +104,21 @@ impl Pool {
         drop(removed);
     }
 
+    /// Ends all connections, on loan or idle; their users see that the server is lost. Gives their number.
+    pub fn cut(&self) -> usize {
+        let breakers = self
+            .inner
+            .manager()
+            .breakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        breakers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|breaker| breaker.cut())
+            .count()
+    }
+
     /// Closes idle connections now, and the others when they come back.
     pub fn close(&self) {
         self.inner.close();
@@ -121,7 +150,7 @@ impl Lease {
                 })
             }
             Err(error) => {
-                server.errors.fetch_add(1, Relaxed);
+                server.tally.errors.fetch_add(1, Relaxed);
                 Err(fault(&server, error))
             }
         }
@@ -189,7 +218,15 @@ impl Drop for Lease {
 fn fault(server: &ServerState, error: PoolError<Refusal>) -> Fault {
     match error {
         PoolError::Backend(refusal) => {
-            tracing::warn!(server = %server.label(), why = refusal.why, "no connection to a server");
+            // Once it is known to be down, each statement that needs it would say so again.
+            match server.health() {
+                Health::Down => {
+                    tracing::debug!(server = %server.label(), why = refusal.why, "no connection to a server")
+                }
+                Health::Up | Health::Unknown => {
+                    tracing::warn!(server = %server.label(), why = refusal.why, "no connection to a server");
+                }
+            }
             server.set_error(&refusal.why);
             Fault {
                 message: format!("{}: {}", server.label(), refusal.fault.message).into(),

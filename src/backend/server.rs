@@ -40,17 +40,24 @@ pub struct ServerState {
     fresh: AtomicU64,
     last_error: ArcSwapOption<Box<str>>,
     pub(super) active: AtomicU32,
-    /// Statements sent; whoever sends counts.
+    pub(super) tally: Arc<Tally>,
+}
+
+/// What the connections to one server count.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Statements sent, Margay's own (BEGIN, COMMIT, SET) included: Query, Execute and FunctionCall messages.
     pub queries: AtomicU64,
-    /// Faults of the server or the way to it: failed connects, and what whoever uses it counts.
+    /// Faults of the server or the way to it: failed connects, lost connections, broken protocol.
     pub errors: AtomicU64,
 }
 
 impl ServerState {
     pub(super) fn new(label: String, server: Arc<topology::Server>, limits: PoolLimits) -> Self {
+        let tally = Arc::new(Tally::default());
         Self {
             label: label.into(),
-            pool: Pool::new(server.clone(), &limits),
+            pool: Pool::new(server.clone(), &limits, tally.clone()),
             server,
             limits,
             health: AtomicU8::new(0),
@@ -60,8 +67,7 @@ impl ServerState {
             fresh: AtomicU64::new(0),
             last_error: ArcSwapOption::empty(),
             active: AtomicU32::new(0),
-            queries: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            tally,
         }
     }
 
@@ -109,6 +115,16 @@ impl ServerState {
             2 => Role::Replica,
             _ => Role::Unknown,
         }
+    }
+
+    /// Statements sent to it.
+    pub fn queries(&self) -> u64 {
+        self.tally.queries.load(Relaxed)
+    }
+
+    /// Faults of the server or the way to it.
+    pub fn errors(&self) -> u64 {
+        self.tally.errors.load(Relaxed)
     }
 
     /// Leases out.
@@ -168,6 +184,13 @@ impl ServerState {
         self.set_error(why);
         if self.health.swap(2, Relaxed) != 2 {
             tracing::warn!(server = %self.label, why, "server is down");
+        }
+    }
+
+    pub(super) fn cut(&self, why: &str) {
+        let count = self.pool.cut();
+        if count > 0 {
+            tracing::warn!(server = %self.label, count, why, "connections are cut");
         }
     }
 

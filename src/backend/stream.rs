@@ -1,7 +1,8 @@
 //! The byte stream to a server: TCP or a Unix socket, as one type without boxing.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,7 +26,27 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
+/// Ends a stream from outside, whoever waits for it: both directions are shut down.
+#[derive(Debug)]
+pub(super) struct Breaker(OwnedFd);
+
+impl Breaker {
+    pub fn cut(&self) {
+        // It may be closed by the other side already.
+        let _ = SockRef::from(&self.0).shutdown(Shutdown::Both);
+    }
+}
+
 impl Stream {
+    /// Holds the socket open until it is dropped itself.
+    pub fn breaker(&self) -> io::Result<Breaker> {
+        let fd = match self {
+            Self::Tcp(stream) => stream.as_fd().try_clone_to_owned(),
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned(),
+        };
+        fd.map(Breaker)
+    }
+
     /// `host`: a name or address, or the directory of a Unix socket (starts with `/`).
     pub async fn connect(host: &str, port: u16) -> io::Result<(Self, Peer)> {
         if host.starts_with('/') {

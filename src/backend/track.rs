@@ -29,6 +29,8 @@ pub(super) struct Track {
     /// CopyDone or CopyFail that were sent before the server asked for data.
     copy_ends_ahead: u32,
     pub status: TxStatus,
+    /// Statements sent since the connection was made.
+    pub statements: u64,
     /// An ErrorResponse came since everything was settled last.
     pub failed: bool,
     pub pid: u32,
@@ -47,6 +49,7 @@ impl Track {
             copy_in: false,
             copy_ends_ahead: 0,
             status: TxStatus::Idle,
+            statements: 0,
             failed: false,
             pid: 0,
             secret: Box::default(),
@@ -75,6 +78,7 @@ impl Track {
             let Mark::Begin { header, .. } = mark else {
                 continue;
             };
+            self.statements += u64::from(matches!(header.tag, b'Q' | b'E' | b'F'));
             match header.tag {
                 b'Q' | b'F' => self.owed.push_back(Owed::Query),
                 b'S' if self.copy_in => {}

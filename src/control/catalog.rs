@@ -26,6 +26,8 @@ pub struct CatalogProblem {
 #[derive(Debug, Default)]
 pub struct NodeTables {
     pub tables: HashMap<TableName, Arc<TableInfo>>,
+    /// Index → table, as the node has them.
+    pub indexes: Vec<(TableName, TableName)>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
 }
 
@@ -91,6 +93,7 @@ pub fn assemble(
             None => {}
         }
     }
+    let indexes = indexes(database, &tables, answers, before);
     let functions = match answers.get(&database.shell) {
         Some(answer) => answer.functions.clone(),
         None => before.functions.clone(),
@@ -114,12 +117,50 @@ pub fn assemble(
         epoch: before.epoch,
         loaded,
         tables,
+        indexes,
         functions,
+        // Told by `placement`, which asks the nodes after this.
+        misplaced: before.misplaced.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;
     }
     (catalog, problems)
+}
+
+/// The indexes of the logical tables, as the first of each table's nodes that answered has them.
+fn indexes(
+    database: &Database,
+    tables: &HashMap<TableName, Arc<TableInfo>>,
+    answers: &Answers,
+    before: &Catalog,
+) -> HashMap<TableName, TableName> {
+    let mut out = HashMap::new();
+    for table in tables.keys() {
+        let found = nodes_of(database, table)
+            .into_iter()
+            .find_map(|node| answers.get(&node).map(|answer| (node, answer)));
+        let Some((node, answer)) = found else {
+            let known = before.indexes.iter().filter(|(_, t)| *t == table);
+            out.extend(known.map(|(i, t)| (i.clone(), t.clone())));
+            continue;
+        };
+        let physical = name_on(database, table, node);
+        for (index, of) in &answer.indexes {
+            if *of != physical {
+                continue;
+            }
+            let mut name = index.clone();
+            if physical != *table
+                && let Some((logical, shard)) = index.table.rsplit_once('_')
+                && shard.bytes().all(|b| b.is_ascii_digit())
+            {
+                name.table = logical.into();
+            }
+            out.insert(name, table.clone());
+        }
+    }
+    out
 }
 
 /// The table on a node that bears a logical table's columns.
@@ -228,7 +269,8 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
         .into_iter()
         .map(|row| {
             let info = TableInfo {
-                is_view: matches!(row.kind, 'v' | 'm'),
+                // A materialized view holds rows of its own.
+                is_view: row.kind == 'v',
                 has_triggers: row.has_triggers,
                 ..TableInfo::default()
             };
@@ -240,6 +282,11 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             info.columns.push(column(row, answer.default_collation));
         }
     }
+    let indexes = answer.indexes.into_iter().filter_map(|row| {
+        let (table, _) = by_oid.get(&row.table)?;
+        Some((TableName::new(row.schema, row.name), table.clone()))
+    });
+    let indexes = indexes.collect();
     let mut last_index = None;
     for row in answer.unique {
         let Some((_, info)) = by_oid.get_mut(&row.table) else {
@@ -258,6 +305,7 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             .into_values()
             .map(|(name, info)| (name, Arc::new(info)))
             .collect(),
+        indexes,
         functions: answer.functions.into_iter().map(function).collect(),
     }
 }

@@ -71,6 +71,15 @@ fn unique_sql() -> String {
     )
 }
 
+/// Indexes of tables and partitioned tables.
+fn indexes_sql() -> String {
+    format!(
+        "SELECT n.nspname, x.relname, i.indrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
+         JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace \
+         WHERE NOT c.relispartition AND c.relpersistence <> 't' AND {USER_SCHEMA}"
+    )
+}
+
 /// How the database sorts what has no collation of its own. `datlocprovider` came with version 15.
 const DEFAULT_COLLATION: &str = "SELECT CASE WHEN p = 'b' OR p = 'c' AND datcollate IN ('C', 'POSIX') THEN 'bytes' ELSE 'deterministic' END \
      FROM (SELECT datcollate, coalesce(to_jsonb(d)->>'datlocprovider', 'c') AS p \
@@ -164,10 +173,18 @@ pub struct FunctionRow {
 
 /// Everything that one node says.
 #[derive(Debug)]
+pub struct IndexRow {
+    pub schema: String,
+    pub name: String,
+    pub table: u32,
+}
+
+#[derive(Debug)]
 pub struct NodeCatalog {
     pub tables: Vec<TableRow>,
     pub columns: Vec<ColumnRow>,
     pub unique: Vec<UniqueRow>,
+    pub indexes: Vec<IndexRow>,
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
@@ -184,15 +201,16 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
+        indexes_sql(),
     );
     let sets = link.ask(&sql).await?;
-    let [tables, columns, unique, collation, functions, fingerprint] = sets.as_slice() else {
+    let [tables, columns, unique, indexes, collation, functions, fingerprint] = sets.as_slice() else {
         return Err(LinkError::Answer(format!(
-            "{} results where 6 were asked for",
+            "{} results where 7 were asked for",
             sets.len()
         )));
     };
@@ -200,6 +218,7 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         tables: tables.iter().map(table_row).collect::<Result<_, _>>()?,
         columns: columns.iter().map(column_row).collect::<Result<_, _>>()?,
         unique: unique.iter().map(unique_row).collect::<Result<_, _>>()?,
+        indexes: indexes.iter().map(index_row).collect::<Result<_, _>>()?,
         default_collation: match collation.first() {
             Some(row) => collation_row(text(row, 0)?)?,
             None => CollationRow::Deterministic,
@@ -250,6 +269,14 @@ fn unique_row(row: &SimpleQueryRow) -> Result<UniqueRow, LinkError> {
         table: oid(row, 0)?,
         index: oid(row, 1)?,
         column: text(row, 2)?.to_owned(),
+    })
+}
+
+fn index_row(row: &SimpleQueryRow) -> Result<IndexRow, LinkError> {
+    Ok(IndexRow {
+        schema: text(row, 0)?.to_owned(),
+        name: text(row, 1)?.to_owned(),
+        table: oid(row, 2)?,
     })
 }
 

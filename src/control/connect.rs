@@ -83,7 +83,8 @@ impl Link {
             .application_name(APPLICATION)
             .options(OPTIONS)
             .ssl_mode(SslMode::Disable)
-            .connect_timeout(limit)
+            // Ours comes first: it is told apart from a refusal.
+            .connect_timeout(limit * 2)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(limit.max(Duration::from_secs(5)));

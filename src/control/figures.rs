@@ -138,12 +138,12 @@ fn servers(shared: &Shared) -> Vec<Figure> {
             &|s| Some(s.waiting() as f64),
         ),
         counter("margay_server_queries", "Statements sent to the server", &|s| {
-            Some(s.queries.load(Relaxed) as f64)
+            Some(s.queries() as f64)
         }),
         counter(
             "margay_server_errors",
             "Failures of the server or of the way to it",
-            &|s| Some(s.errors.load(Relaxed) as f64),
+            &|s| Some(s.errors() as f64),
         ),
     ]
 }
@@ -203,7 +203,7 @@ fn clients(sessions: &SharedSessions) -> Vec<Figure> {
         },
         single(
             "margay_commits_one_phase",
-            "Transactions committed on one node",
+            "Transactions of several statements committed on one node",
             totals.commits_one_phase,
         ),
         single(

@@ -2,7 +2,6 @@
 //! `shards` asks the servers.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
@@ -56,7 +55,7 @@ pub fn nodes(shared: &Shared) -> Grid {
                 up,
                 lag.map(|lag| lag.as_millis().to_string()),
                 text(server.open_connections()),
-                text(server.queries.load(Relaxed)),
+                text(server.queries()),
                 text(format_args!(
                     "{}:{}/{}",
                     address.host, address.port, address.database
@@ -96,7 +95,7 @@ pub fn pools(shared: &Shared) -> Grid {
             text(idle(server)),
             text(server.waiting()),
             text(limit),
-            text(server.errors.load(Relaxed)),
+            text(server.errors()),
         ]
     });
     of(

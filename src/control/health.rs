@@ -31,6 +31,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// … up to this, unless `health_interval` is longer.
 const RETRY_LAST: Duration = Duration::from_secs(2);
 
+/// A server that leaves so many questions in a row unanswered, the last of them on a new connection, is held to
+/// be frozen: who waits for an answer of it is told that it is lost.
+const CUT_AFTER: u32 = 2;
+
 /// One question for all: role, position and timeline. The timeline that a replica receives is
 /// shown only to members of pg_read_all_stats, and only while it receives.
 const SAMPLE: &str = "SELECT pg_is_in_recovery(), \
@@ -171,10 +175,19 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self) {
         let mut retry = RETRY_FIRST;
+        let mut silent = 0_u32;
         loop {
             let began = Instant::now();
             let error = self.until_it_fails().await;
             self.down(&error.to_string());
+            silent = match error {
+                // The first may be due to a crowded machine; a connection that breaks says so itself.
+                LinkError::Timeout(_) => silent + 1,
+                LinkError::Postgres(_) | LinkError::NoPrimary(_) | LinkError::Answer(_) => 0,
+            };
+            if silent == CUT_AFTER {
+                self.node.cut(self.id, "it has fallen silent");
+            }
             // It had been up for a while: the first new try comes soon.
             if began.elapsed() > self.retry_last {
                 retry = RETRY_FIRST;
@@ -229,12 +242,12 @@ impl Watcher {
             view.true_primary()
         };
         if truth != Some(self.id) {
+            let why = "says that it is the primary, but another server was promoted after it";
             if self.last != Some(Found::Down) {
-                // Whoever is measured as a replica is no longer held to be the primary; at position
-                // 0 it is too far behind for any read.
-                self.node.record_replica(self.id, 0);
+                // What is still acknowledged there is lost.
+                self.node.cut(self.id, why);
             }
-            return self.down("says that it is the primary, but another server was promoted after it");
+            return self.down(why);
         }
         self.node.record_primary_sample(self.id, begun_at, lsn);
         self.up(Found::Primary);

@@ -23,6 +23,7 @@ pub mod problems;
 mod recovery;
 pub mod refresh;
 pub mod reload;
+mod retire;
 pub mod shared;
 pub mod snowflake;
 pub mod time_shards;

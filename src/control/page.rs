@@ -2,7 +2,6 @@
 //! which fetches its changing part every two seconds. Everything that isn't ours is escaped.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use crate::backend::{Health, Role, ServerState};
@@ -116,10 +115,7 @@ fn tiles(out: &mut String, console: &Console) -> std::fmt::Result {
         |value: String, what: &str| write!(out, "<div class=tile><b>{value}</b><small>{what}</small></div>");
     tile(clients.to_string(), "clients")?;
     tile(format!("{up}/{}", servers.len()), "servers up")?;
-    tile(
-        sum(&|s| s.queries.load(Relaxed)).to_string(),
-        "statements on servers",
-    )?;
+    tile(sum(&|s| s.queries()).to_string(), "statements on servers")?;
     tile(sum(&|s| u64::from(s.active())).to_string(), "connections in use")?;
     tile(sum(&|s| s.waiting() as u64).to_string(), "statements waiting")?;
     write!(out, "</div>")
@@ -194,7 +190,7 @@ fn write_server(out: &mut String, node: &str, server: &ServerState) -> std::fmt:
             server.active(),
             idle(server),
             server.waiting(),
-            server.queries.load(Relaxed)
+            server.queries()
         )?;
     }
     write!(out, "</small></div>")

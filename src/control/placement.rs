@@ -2,10 +2,13 @@
 //! now say something else: a row would then be looked for where it isn't. Must not move rows, nor
 //! overwrite a note while the table is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
+use crate::model::catalog::Catalog;
 use crate::model::{Code, NodeId, ShardId, TableName};
 use crate::topology::placement::{self, Scheme};
 use crate::topology::{Database, Layout, Node, Sharding, Snapshot, Spread, Table};
@@ -65,43 +68,122 @@ pub fn fingerprint(description: &str) -> String {
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Notes and compares the placement of every sharded table of a database on each of its nodes.
+/// Notes and compares the placement of every sharded table of a database on each of its nodes. Tables
+/// whose note differs are refused from then on (`Catalog::misplaced`).
 pub async fn note(shared: &Shared, database: &str) {
     let snapshot = shared.snapshot();
     let Some(rules) = snapshot.database(database) else {
         return;
     };
-    for id in rules.nodes() {
+    let mut misplaced: HashMap<TableName, Box<str>> = HashMap::new();
+    let asked = rules.nodes().into_iter().map(|id| {
         let node = snapshot.node(id);
         let tables = tables_on(&snapshot, rules, node);
-        if tables.is_empty() {
-            continue;
-        }
-        let Ok(differing) = note_on(shared, database, node, &tables).await else {
+        async move {
+            if tables.is_empty() {
+                return (node, Some(Vec::new()));
+            }
             // Down, or schema margay isn't there yet: both are reported by who watches for them.
+            (node, note_on(shared, database, node, &tables).await.ok())
+        }
+    });
+    for (node, differing) in join_all(asked).await {
+        let prefix = format!("{database}/{}/", node.name);
+        let Some(differing) = differing else {
+            // What was known of tables that it may hold stays.
+            let holds = |name: &TableName| match rules.tables.get(name).map(|t| &t.spread) {
+                Some(Spread::Sharded(sharding)) => sharding.nodes.contains(&node.id),
+                Some(Spread::Whole(_) | Spread::Broadcast) | None => false,
+            };
+            let known = rules.catalog.misplaced.iter().filter(|(name, _)| holds(name));
+            misplaced.extend(known.map(|(name, why)| (name.clone(), why.clone())));
             continue;
         };
-        let prefix = format!("{database}/{}/", node.name);
+        let text = format!(
+            "{}: the rules place this table otherwise than when it was filled; it is not served",
+            Code::PLACEMENT_MISMATCH.name
+        );
         let problems: BTreeMap<String, String> = differing
-            .into_iter()
-            .map(|table| {
-                let text = format!(
-                    "{}: the rules place this table otherwise than when it was filled; rows would not be found",
-                    Code::PLACEMENT_MISMATCH.name
-                );
-                (format!("{prefix}{table}"), text)
-            })
+            .iter()
+            .map(|table| (format!("{prefix}{table}"), text.clone()))
             .collect();
+        for name in rules
+            .tables
+            .keys()
+            .filter(|name| differing.contains(&name.to_string()))
+        {
+            misplaced.insert(
+                name.clone(),
+                format!("node {} says so in margay.placement", node.name).into(),
+            );
+        }
         shared.problems.replace(
             Watch::Placement,
             |subject| subject.starts_with(&prefix),
             &problems,
         );
     }
+    shared.snapshots.rcu(|current| match current.database(database) {
+        // New rules came meanwhile: they are noted anew.
+        Some(now) if current.epoch == snapshot.epoch && now.catalog.misplaced != misplaced => {
+            with_misplaced(current, database, &misplaced)
+        }
+        Some(_) | None => current.clone(),
+    });
 }
 
-/// Name, name of a physical table that tells whether it is there, fingerprint.
-type Noted = (String, String, String);
+/// The same rules, with other tables that are not served.
+fn with_misplaced(
+    snapshot: &Snapshot,
+    database: &str,
+    misplaced: &HashMap<TableName, Box<str>>,
+) -> Arc<Snapshot> {
+    let mut snapshot = snapshot.clone();
+    if let Some(rules) = snapshot.databases.iter_mut().find(|d| &*d.name == database) {
+        let catalog = Catalog {
+            epoch: rules.catalog.epoch + 1,
+            misplaced: misplaced.clone(),
+            ..(*rules.catalog).clone()
+        };
+        *rules = Arc::new(Database {
+            catalog: Arc::new(catalog),
+            ..(**rules).clone()
+        });
+    }
+    Arc::new(snapshot)
+}
+
+/// Tables that new rules place otherwise than the present ones do: they are not served until the nodes
+/// were asked under which of the two they were filled.
+pub fn moved(current: &Snapshot, fresh: &Snapshot, database: &str) -> HashMap<TableName, Box<str>> {
+    let (Some(old), Some(new)) = (current.database(database), fresh.database(database)) else {
+        return HashMap::new();
+    };
+    let place = |snapshot: &Snapshot, rules: &Database, name: &TableName| match rules
+        .tables
+        .get(name)
+        .map(|table| &table.spread)
+    {
+        Some(Spread::Sharded(sharding)) => Some(describe(snapshot, sharding)),
+        Some(Spread::Whole(_) | Spread::Broadcast) | None => None,
+    };
+    let changed = new.tables.keys().filter(|name| {
+        let now = place(fresh, new, name);
+        now.is_some() && now != place(current, old, name)
+    });
+    changed
+        .map(|name| {
+            (
+                name.clone(),
+                "the rules have just changed and the nodes were not asked yet".into(),
+            )
+        })
+        .collect()
+}
+
+/// Name, name of a physical table that tells whether it is there, fingerprint. None: the rules don't
+/// split the table, so that a note of any kind differs.
+type Noted = (String, String, Option<String>);
 
 fn tables_on(snapshot: &Snapshot, database: &Database, node: &Node) -> Vec<Noted> {
     let mut tables: Vec<Noted> = database
@@ -111,9 +193,10 @@ fn tables_on(snapshot: &Snapshot, database: &Database, node: &Node) -> Vec<Noted
             Spread::Sharded(sharding) if sharding.nodes.contains(&node.id) => {
                 let physical = physical(table, sharding, node.id);
                 let print = fingerprint(&describe(snapshot, sharding));
-                Some((table.name.to_string(), quoted(&physical), print))
+                Some((table.name.to_string(), quoted(&physical), Some(print)))
             }
-            Spread::Sharded(_) | Spread::Whole(_) | Spread::Broadcast => None,
+            Spread::Sharded(_) => None,
+            Spread::Whole(_) | Spread::Broadcast => Some((table.name.to_string(), quoted(&table.name), None)),
         })
         .collect();
     tables.sort();
@@ -149,7 +232,8 @@ async fn note_on(
     let rows: Vec<String> = tables
         .iter()
         .map(|(name, physical, print)| {
-            format!("({}, {}, {})", literal(name), literal(physical), literal(print))
+            let print = print.as_deref().map_or("NULL::text".to_owned(), literal);
+            format!("({}, {}, {print})", literal(name), literal(physical))
         })
         .collect();
     let database = literal(database);
@@ -160,9 +244,9 @@ async fn note_on(
          gone AS (DELETE FROM margay.placement p USING mine m WHERE p.database_name = {database} \
             AND p.table_name = m.name AND to_regclass(m.physical) IS NULL), \
          noted AS (INSERT INTO margay.placement (database_name, table_name, fingerprint) \
-            SELECT {database}, name, print FROM there ON CONFLICT DO NOTHING) \
+            SELECT {database}, name, print FROM there WHERE print IS NOT NULL ON CONFLICT DO NOTHING) \
          SELECT t.name FROM there t JOIN margay.placement p ON p.database_name = {database} \
-            AND p.table_name = t.name AND p.fingerprint <> t.print",
+            AND p.table_name = t.name AND p.fingerprint IS DISTINCT FROM t.print",
         rows = rows.join(", "),
     );
     let mut held = shared.primary(node).await?;

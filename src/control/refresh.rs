@@ -70,8 +70,9 @@ impl Refresher {
         };
         let answers = self.read(&snapshot, rules).await;
         self.publish(database, &answers);
-        self.time_shards.create_due(database).await;
+        // Before tables are created: none must be under a placement that isn't the table's.
         super::placement::note(&self.shared, database).await;
+        self.time_shards.create_due(database).await;
         *last_began = Some(began);
     }
 

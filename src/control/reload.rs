@@ -12,6 +12,7 @@ use crate::topology::{Database, Snapshot};
 use super::bootstrap;
 use super::health;
 use super::ids::{self, Ids};
+use super::placement;
 use super::problems::Watch;
 use super::refresh::Refresher;
 use super::shared::Shared;
@@ -139,10 +140,17 @@ fn succeed(current: &Snapshot, fresh: &Snapshot) -> Snapshot {
         .databases
         .iter()
         .map(|database| match current.database(&database.name) {
-            Some(known) if known.engine == database.engine => Arc::new(Database {
-                catalog: known.catalog.clone(),
-                ..(**database).clone()
-            }),
+            Some(known) if known.engine == database.engine => {
+                let mut catalog = (*known.catalog).clone();
+                catalog.epoch += 1;
+                catalog
+                    .misplaced
+                    .extend(placement::moved(current, fresh, &database.name));
+                Arc::new(Database {
+                    catalog: Arc::new(catalog),
+                    ..(**database).clone()
+                })
+            }
             Some(_) | None => database.clone(),
         });
     Snapshot {

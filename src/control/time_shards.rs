@@ -24,7 +24,7 @@ use super::shared::Shared;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// A table that others hold locked is left for the next time.
-const LOCK_TIMEOUT: &str = "2s";
+pub const LOCK_TIMEOUT: &str = "2s";
 
 /// Microseconds since 2000-01-01 UTC; handed in, so that tests can choose the day.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -81,10 +81,21 @@ impl TimeShards {
                 snapshot
                     .databases
                     .iter()
-                    .map(|database| self.create_due(&database.name)),
+                    .map(|database| self.create_and_retire_due(&database.name)),
             )
             .await;
         }
+    }
+
+    /// `create_due`, and what `retire:` says of old periods.
+    pub async fn create_and_retire_due(&self, database: &str) {
+        self.create_due(database).await;
+        super::retire::retire_due(&self.shared, database, (self.now)()).await;
+        // What is known to be there is learnt anew.
+        self.known
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .retain(|(of, _), _| of != database);
     }
 
     /// Creates the periods from the first to `ahead` after the present one of every time-sharded
@@ -98,7 +109,12 @@ impl TimeShards {
             return;
         };
         let mut by_node: BTreeMap<NodeId, Vec<Due>> = BTreeMap::new();
-        for (table, sharding, time) in rules.tables.values().filter_map(time_sharded) {
+        let misplaced = &rules.catalog.misplaced;
+        let served = rules
+            .tables
+            .values()
+            .filter(|table| !misplaced.contains_key(&table.name));
+        for (table, sharding, time) in served.filter_map(time_sharded) {
             let mut here: BTreeMap<NodeId, Vec<ShardId>> =
                 sharding.nodes.iter().map(|n| (*n, Vec::new())).collect();
             for period in time.wanted((self.now)()).map(ShardId) {
@@ -149,7 +165,10 @@ impl TimeShards {
         let Some((table, sharding, time)) = found else {
             return Err(Fault::internal(format!("{table} is not sharded by time")));
         };
-        if !time.create_outside && !time.wanted((self.now)()).contains(&shard.0) {
+        let wanted = time.wanted((self.now)());
+        // A retired period isn't made again, for its rows would be retired too.
+        let retired = time.retire.is_some() && shard.0 < *wanted.start();
+        if retired || (!time.create_outside && !wanted.contains(&shard.0)) {
             return Err(Fault::new(Code::KEY_OUTSIDE, format!("the key's period is outside those of {}", table.name))
                 .hint("The rules say where the table begins (from) and how far it reaches (ahead); `outside: create` creates others on demand."));
         }

@@ -98,9 +98,15 @@ fn logical_names(out: &mut BytesMut, frame: &Frame, all: Fields<'_>, database: &
     for (code, text) in all.iter() {
         // Position, file, line and routine name nothing of the user's.
         let named = matches!(code, b'M' | b'D' | b'H' | b'W' | b'q' | b't' | b'n');
-        let logical = std::str::from_utf8(text).ok().filter(|_| named).and_then(|text| database.logical_text(text));
+        let logical = std::str::from_utf8(text)
+            .ok()
+            .filter(|_| named)
+            .and_then(|text| database.logical_text(text));
         changed |= logical.is_some();
-        renamed.push((code, logical.map_or(Cow::Borrowed(text), |text| Cow::Owned(text.into_bytes()))));
+        renamed.push((
+            code,
+            logical.map_or(Cow::Borrowed(text), |text| Cow::Owned(text.into_bytes())),
+        ));
     }
     if changed {
         fields(out, b'E', renamed.iter().map(|(code, text)| (*code, &text[..])));

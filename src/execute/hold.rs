@@ -29,6 +29,8 @@ pub struct Hold {
     pub using: Arc<Using>,
     /// Servers that answered the current statement (`n_user/primary`).
     pub answered: Vec<Arc<str>>,
+    /// How transactions ended; whoever reports it takes it.
+    pub counted: super::commit::Counted,
     /// When this session's last commit on a node was acknowledged.
     wrote_at: Vec<(NodeId, Instant)>,
     /// The session left state on its connection: it stays with the client.
@@ -59,6 +61,7 @@ impl Hold {
             txn: Txn::Idle,
             using: Arc::default(),
             answered: Vec::new(),
+            counted: super::commit::Counted::default(),
             wrote_at: Vec::new(),
             pins: false,
             pinned: None,

@@ -14,12 +14,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 
-use crate::backend::Fleet;
+use crate::backend::{Fleet, Health};
 use crate::model::NodeId;
 use crate::topology::{Engine, Server, Snapshot};
 
@@ -56,12 +60,18 @@ CREATE TABLE IF NOT EXISTS margay.decision (
   aborted boolean NOT NULL DEFAULT false,
   decided_at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
+/// The longest that a server may take to answer. A frozen one (its kernel still takes connections) must
+/// hold up neither the others' recovery nor a commit.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// Looks at every node's primary once and finishes what is older than `older_than`.
 pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -> Report {
     let mut report = Report::default();
-    let mut clients: HashMap<NodeId, Client> = HashMap::new();
-    for node in snapshot.nodes.iter().filter(|n| n.engine == Engine::Postgres) {
-        match connect_to(fleet, node.id).await {
+    let mut clients: HashMap<NodeId, Asked> = HashMap::new();
+    let nodes = snapshot.nodes.iter().filter(|n| n.engine == Engine::Postgres);
+    let connected = join_all(nodes.map(|node| async move { (node, connect_to(fleet, node.id).await) })).await;
+    for (node, client) in connected {
+        match client {
             Ok(client) => drop(clients.insert(node.id, client)),
             Err(problem) => report.problems.push(format!("{}: {problem}", node.name)),
         }
@@ -95,10 +105,7 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
         }
     }
     if all_nodes_seen {
-        let open: HashSet<&str> = prepared
-            .iter()
-            .filter_map(|(_, gid, _)| Some(split_gid(gid)?.base))
-            .collect();
+        let open: HashSet<&str> = prepared.iter().filter_map(|(_, gid, _)| Some(split_gid(gid)?.base)).collect();
         forget(&clients, old_decisions, &open, &mut report).await;
     }
     report
@@ -107,33 +114,32 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
 /// What became of the transaction `base` (its gid without the part's number), asked and, where it
 /// isn't decided, decided as aborted on its coordinator's primary. An error: not known yet.
 pub async fn resolve(coordinator: &Server, base: &str) -> Result<Outcome, String> {
-    let client = connect(coordinator).await.map_err(|e| explain(&e))?;
+    let client = connect(coordinator).await?;
     decide(&client, base).await
 }
 
 /// COMMIT PREPARED or ROLLBACK PREPARED of one part, on a connection of its own.
 pub(super) async fn finish(server: &Server, gid: &str, outcome: Outcome) -> Result<(), String> {
-    let client = connect(server).await.map_err(|e| explain(&e))?;
+    let client = connect(server).await?;
     finish_prepared(&client, gid, outcome).await
 }
 
 /// Creates the decision table where it is missing.
 pub(super) async fn ensure_table(server: &Server) -> Result<(), String> {
-    let client = connect(server).await.map_err(|e| explain(&e))?;
-    let there = client
-        .query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[])
-        .await;
-    if there.and_then(|row| row.try_get(0)).map_err(|e| explain(&e))? {
+    let asked = connect(server).await?;
+    let there = asked.client.query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[]);
+    if asked.answer(there).await?.try_get(0).map_err(|e| explain(&e))? {
         return Ok(());
     }
-    create_decision_table(&client).await.map_err(|e| explain(&e))
+    asked.answer(create_decision_table(&asked.client)).await
 }
 
-/// How to reach the node's primary of now.
+/// How to reach the node's primary of now. None while it is down: it may be about to be replaced, and
+/// what an old primary says of a decision must not count.
 pub(super) fn primary_server(fleet: &Fleet, node: NodeId) -> Option<Arc<Server>> {
     let node = fleet.node(node).ok()?;
-    let primary = node.primary()?;
-    Some(Arc::clone(node.servers.get(primary.index())?.server()))
+    let server = node.servers.get(node.primary()?.index())?;
+    (server.health() != Health::Down).then(|| Arc::clone(server.server()))
 }
 
 /// The parts of a gid.
@@ -146,36 +152,31 @@ struct Gid<'a> {
 fn split_gid(gid: &str) -> Option<Gid<'_>> {
     let (base, _part) = gid.rsplit_once(':')?;
     let (before, _random) = base.rsplit_once(':')?;
-    Some(Gid {
-        base,
-        coordinator: before.strip_prefix(GID_PREFIX)?,
-    })
+    Some(Gid { base, coordinator: before.strip_prefix(GID_PREFIX)? })
 }
 
-async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Client, String> {
+async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Asked, String> {
     let server = primary_server(fleet, node).ok_or("no primary is known")?;
-    connect(&server).await.map_err(|e| explain(&e))
+    connect(&server).await
 }
 
 /// The gids of prepared transactions, and whether each is old enough to be touched.
-async fn list_prepared(client: &Client, older_than: Duration) -> Result<Vec<(String, bool)>, String> {
-    let rows = client
-        .query(
-            "SELECT gid, clock_timestamp() - prepared >= make_interval(secs => $1)
-               FROM pg_prepared_xacts WHERE gid LIKE 'margay:%' AND database = current_database()",
-            &[&older_than.as_secs_f64()],
-        )
-        .await
-        .map_err(|e| explain(&e))?;
+async fn list_prepared(asked: &Asked, older_than: Duration) -> Result<Vec<(String, bool)>, String> {
+    let seconds = older_than.as_secs_f64();
+    let parameters: [&(dyn ToSql + Sync); 1] = [&seconds];
+    let rows = asked.client.query(
+        "SELECT gid, clock_timestamp() - prepared >= make_interval(secs => $1)
+           FROM pg_prepared_xacts WHERE gid LIKE 'margay:%' AND database = current_database()",
+        &parameters,
+    );
+    let rows = asked.answer(rows).await?;
     let found = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    found
-        .collect::<Result<Vec<_>, tokio_postgres::Error>>()
-        .map_err(|e| explain(&e))
+    found.collect::<Result<Vec<_>, tokio_postgres::Error>>().map_err(|e| explain(&e))
 }
 
 async fn finish_one(
     snapshot: &Snapshot,
-    clients: &HashMap<NodeId, Client>,
+    clients: &HashMap<NodeId, Asked>,
     node: NodeId,
     gid: &str,
     outcomes: &mut HashMap<String, Outcome>,
@@ -184,12 +185,8 @@ async fn finish_one(
     let outcome = match outcomes.get(parts.base) {
         Some(known) => *known,
         None => {
-            let coordinator = snapshot
-                .node_id(parts.coordinator)
-                .ok_or("the rules don't name its coordinator")?;
-            let client = clients
-                .get(&coordinator)
-                .ok_or("its coordinator can't be reached")?;
+            let coordinator = snapshot.node_id(parts.coordinator).ok_or("the rules don't name its coordinator")?;
+            let client = clients.get(&coordinator).ok_or("its coordinator can't be reached")?;
             let outcome = decide(client, parts.base).await?;
             outcomes.insert(parts.base.to_owned(), outcome);
             outcome
@@ -202,51 +199,45 @@ async fn finish_one(
 
 /// COMMIT PREPARED or ROLLBACK PREPARED. That it is gone is as good as done: by the rule above
 /// nobody could have finished it the other way.
-async fn finish_prepared(client: &Client, gid: &str, outcome: Outcome) -> Result<(), String> {
+async fn finish_prepared(asked: &Asked, gid: &str, outcome: Outcome) -> Result<(), String> {
     let verb = match outcome {
         Outcome::Committed => "COMMIT",
         Outcome::Aborted => "ROLLBACK",
     };
-    match client
-        .batch_execute(&format!("{verb} PREPARED {}", literal(gid)))
-        .await
-    {
-        Err(e) if e.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(()),
-        other => other.map_err(|e| explain(&e)),
-    }
+    let sql = format!("{verb} PREPARED {}", literal(gid));
+    let done = async {
+        match asked.client.batch_execute(&sql).await {
+            Err(e) if e.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(()),
+            other => other,
+        }
+    };
+    asked.answer(done).await
 }
 
-async fn decide(client: &Client, base: &str) -> Result<Outcome, String> {
-    client
-        .batch_execute("SET lock_timeout = '2s'")
-        .await
-        .map_err(|e| explain(&e))?;
+async fn decide(asked: &Asked, base: &str) -> Result<Outcome, String> {
+    let client = &asked.client;
+    asked.answer(client.batch_execute("SET lock_timeout = '2s'")).await?;
     // The two statements are not one: under a snapshot taken before its wait for the other
     // transaction, `INSERT … ON CONFLICT DO NOTHING` would not see the row that stopped it.
     let insert = format!(
         "INSERT INTO margay.decision (gid, aborted) VALUES ({}, true) ON CONFLICT DO NOTHING",
         literal(base)
     );
-    let inserted = match client.execute(&insert, &[]).await {
-        Err(e) if is_missing_table(&e) => {
-            create_decision_table(client).await.map_err(|e| explain(&e))?;
-            client.execute(&insert, &[]).await
+    let inserted = async {
+        match client.execute(&insert, &[]).await {
+            Err(e) if is_missing_table(&e) => {
+                create_decision_table(client).await?;
+                client.execute(&insert, &[]).await
+            }
+            other => other,
         }
-        other => other,
     };
-    if inserted.map_err(|e| explain(&e))? == 1 {
+    if asked.answer(inserted).await? == 1 {
         return Ok(Outcome::Aborted);
     }
-    let select = format!(
-        "SELECT aborted FROM margay.decision WHERE gid = {}",
-        literal(base)
-    );
-    let row = client.query_opt(&select, &[]).await.map_err(|e| explain(&e))?;
-    match row
-        .ok_or("the decision vanished while it was read")?
-        .try_get(0)
-        .map_err(|e| explain(&e))?
-    {
+    let select = format!("SELECT aborted FROM margay.decision WHERE gid = {}", literal(base));
+    let row = asked.answer(client.query_opt(&select, &[])).await?;
+    match row.ok_or("the decision vanished while it was read")?.try_get(0).map_err(|e| explain(&e))? {
         true => Ok(Outcome::Aborted),
         false => Ok(Outcome::Committed),
     }
@@ -256,9 +247,7 @@ async fn decide(client: &Client, base: &str) -> Result<Outcome, String> {
 /// alone fails now and then when several clients run it at once).
 pub async fn create_decision_table(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
-        .batch_execute(&format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"
-        ))
+        .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"))
         .await
 }
 
@@ -266,20 +255,20 @@ pub async fn create_decision_table(client: &Client) -> Result<(), tokio_postgres
 /// (`resolve`) for up to `RESOLVE_FOR`.
 const KEEP_DECISIONS: Duration = Duration::from_secs(600);
 
-async fn list_decisions(clients: &HashMap<NodeId, Client>, report: &mut Report) -> Vec<(NodeId, String)> {
+async fn list_decisions(clients: &HashMap<NodeId, Asked>, report: &mut Report) -> Vec<(NodeId, String)> {
     let mut old = Vec::new();
-    for (node, client) in clients {
-        let rows = client
-            .query(
-                "SELECT gid FROM margay.decision
-                  WHERE decided_at < clock_timestamp() - make_interval(secs => $1)",
-                &[&KEEP_DECISIONS.as_secs_f64()],
-            )
-            .await;
-        match rows {
+    for (node, asked) in clients {
+        let listed = async {
+            let sql = "SELECT gid FROM margay.decision
+                        WHERE decided_at < clock_timestamp() - make_interval(secs => $1)";
+            match asked.client.query(sql, &[&KEEP_DECISIONS.as_secs_f64()]).await {
+                Err(e) if is_missing_table(&e) => Ok(Vec::new()),
+                other => other,
+            }
+        };
+        match asked.answer(listed).await {
             Ok(rows) => old.extend(rows.iter().filter_map(|row| Some((*node, row.try_get(0).ok()?)))),
-            Err(e) if is_missing_table(&e) => {}
-            Err(e) => report.problems.push(explain(&e)),
+            Err(problem) => report.problems.push(problem),
         }
     }
     old
@@ -289,50 +278,71 @@ async fn list_decisions(clients: &HashMap<NodeId, Client>, report: &mut Report) 
 /// prepared transactions were listed; a visible row means that all its parts had been prepared,
 /// so a part that wasn't listed is finished and none can appear later.
 async fn forget(
-    clients: &HashMap<NodeId, Client>,
+    clients: &HashMap<NodeId, Asked>,
     decisions: Vec<(NodeId, String)>,
     open: &HashSet<&str>,
     report: &mut Report,
 ) {
     for (node, gid) in decisions.iter().filter(|(_, gid)| !open.contains(gid.as_str())) {
-        let Some(client) = clients.get(node) else { continue };
-        match client
-            .execute("DELETE FROM margay.decision WHERE gid = $1", &[gid])
-            .await
-        {
+        let Some(asked) = clients.get(node) else { continue };
+        match asked.answer(asked.client.execute("DELETE FROM margay.decision WHERE gid = $1", &[gid])).await {
             Ok(count) => report.forgotten += count,
-            Err(e) => report.problems.push(explain(&e)),
+            Err(problem) => report.problems.push(problem),
         }
     }
 }
 
 fn is_missing_table(error: &tokio_postgres::Error) -> bool {
-    matches!(
-        error.code(),
-        Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME)
-    )
+    matches!(error.code(), Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME))
 }
 
-async fn connect(server: &Server) -> Result<Client, tokio_postgres::Error> {
+/// A connection, and whether its server has fallen silent: then nothing more is asked of it.
+struct Asked {
+    client: Client,
+    silent: AtomicBool,
+}
+
+impl Asked {
+    async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, String> {
+        if self.silent.load(Relaxed) {
+            return Err("the server did not answer before".into());
+        }
+        match timeout(ANSWER_WITHIN, answer).await {
+            Ok(answer) => answer.map_err(|e| explain(&e)),
+            Err(_) => {
+                self.silent.store(true, Relaxed);
+                Err(format!("no answer within {ANSWER_WITHIN:?}"))
+            }
+        }
+    }
+}
+
+/// What role or database set by ALTER ROLE or ALTER DATABASE must not bend what is asked here.
+const OPTIONS: &str = "-c search_path=pg_catalog -c default_transaction_read_only=off \
+     -c default_transaction_isolation=read\\ committed -c synchronous_commit=on -c statement_timeout=0";
+
+async fn connect(server: &Server) -> Result<Asked, String> {
     let mut config = tokio_postgres::Config::new();
     if server.host.starts_with('/') {
         config.host_path(&*server.host);
     } else {
         config.host(&*server.host);
     }
-    config
-        .port(server.port)
-        .user(&*server.user)
-        .dbname(&*server.database)
-        .application_name("margay recovery");
-    config.connect_timeout(Duration::from_secs(5));
+    config.port(server.port).user(&*server.user).dbname(&*server.database).application_name("margay recovery");
+    config.options(OPTIONS);
     if let Some(password) = &server.password {
         config.password(password.as_bytes());
     }
-    let (client, connection) = config.connect(NoTls).await?;
+    // The crate's own limit ends with the TCP handshake, which a frozen server still makes.
+    let connected = timeout(ANSWER_WITHIN, config.connect(NoTls)).await;
+    let connected = connected.map_err(|_| format!("no login within {ANSWER_WITHIN:?}"))?;
+    let (client, connection) = connected.map_err(|e| explain(&e))?;
     // Ends by itself when the client is dropped.
     tokio::spawn(connection);
-    Ok(client)
+    Ok(Asked { client, silent: AtomicBool::new(false) })
 }
 
 /// A string literal that means the same under any `standard_conforming_strings`: a gid has no
@@ -355,10 +365,7 @@ mod tests {
     #[test]
     fn gid_names_its_coordinator() {
         let gid = split_gid("margay:1:n_trade0:6f1c:2").expect("a gid");
-        assert_eq!(
-            (gid.base, gid.coordinator),
-            ("margay:1:n_trade0:6f1c", "n_trade0")
-        );
+        assert_eq!((gid.base, gid.coordinator), ("margay:1:n_trade0:6f1c", "n_trade0"));
         assert!(split_gid("margay:2:n_trade0:6f1c:2").is_none());
         assert!(split_gid("other").is_none());
     }

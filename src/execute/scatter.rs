@@ -23,7 +23,12 @@ pub enum Request<'r> {
     Simple,
     /// `types`: of all parameters where a part needs them, else as the client gave them.
     /// `describe`: the client wants the RowDescription. `max_rows`: of Execute; 0 = all.
-    Extended { types: &'r [u32], bind: &'r Bind<'r>, describe: bool, max_rows: u32 },
+    Extended {
+        types: &'r [u32],
+        bind: &'r Bind<'r>,
+        describe: bool,
+        max_rows: u32,
+    },
 }
 
 impl Request<'_> {
@@ -141,7 +146,12 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
     let lease = &mut lane.seat.lease;
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
-        Request::Extended { types, bind, max_rows, .. } => {
+        Request::Extended {
+            types,
+            bind,
+            max_rows,
+            ..
+        } => {
             let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
             let out = lease.write_buf();
             if fresh {
@@ -322,5 +332,9 @@ async fn writes(
     }
     let tags = tags.iter().map(|tag| &tag[..]);
     let tag = if same { same_tags(tags) } else { sum_tags(tags) }.map_err(Failure::from)?;
-    Ok(if rows == max_rows { Told::Suspended { rows } } else { Told::Complete(tag) })
+    Ok(if rows == max_rows {
+        Told::Suspended { rows }
+    } else {
+        Told::Complete(tag)
+    })
 }

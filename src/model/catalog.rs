@@ -15,9 +15,14 @@ pub struct Catalog {
     /// False: nothing was loaded (yet); unknown tables may exist.
     pub loaded: bool,
     pub tables: HashMap<TableName, Arc<TableInfo>>,
+    /// Index → its table. Where shards are separate tables, `name_0`, `name_1` … are one index `name`.
+    pub indexes: HashMap<TableName, TableName>,
     /// By unqualified, folded name; the most volatile of all overloads. Functions of
     /// `pg_catalog` and user-defined ones alike.
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
+    /// be looked for where they aren't, so nothing is served on them.
+    pub misplaced: HashMap<TableName, Box<str>>,
 }
 
 /// A table, partitioned table, view or foreign table.

@@ -82,12 +82,17 @@ pub fn read(sql: &str, tokens: &[Token]) -> Option<Clauses> {
     let (mut item, mut start) = (0usize, 0usize);
     let close = |out: &mut Clauses, clause: Clause, start: usize, item: usize, end: usize| {
         let span = |a: usize, b: usize| {
-            (b > a).then(|| Span { start: tokens[a].start, end: tokens[b - 1].end })
+            (b > a).then(|| Span {
+                start: tokens[a].start,
+                end: tokens[b - 1].end,
+            })
         };
         match clause {
             Clause::List => out.items.extend(span(item, end)),
             Clause::Group => out.group.extend(span(item, end)),
-            Clause::Order => out.order.extend(span(item, trim_direction(sql, tokens, item, end))),
+            Clause::Order => out
+                .order
+                .extend(span(item, trim_direction(sql, tokens, item, end))),
             Clause::Limit => {
                 out.limit = span(start, end);
                 out.limit_expr = span(start + 1, end);
@@ -99,7 +104,12 @@ pub fn read(sql: &str, tokens: &[Token]) -> Option<Clauses> {
                 out.offset_expr = span(start + 1, if rows { end - 1 } else { end });
             }
             Clause::Fetch => out.fetch = span(start, end),
-            Clause::Before | Clause::From | Clause::Where | Clause::Having | Clause::Window | Clause::Locks => {}
+            Clause::Before
+            | Clause::From
+            | Clause::Where
+            | Clause::Having
+            | Clause::Window
+            | Clause::Locks => {}
         }
         if !matches!(clause, Clause::Locks | Clause::Before) && end > 0 {
             out.end = tokens[end - 1].end;
@@ -119,7 +129,8 @@ pub fn read(sql: &str, tokens: &[Token]) -> Option<Clauses> {
                 _ => {}
             }
         } else if depth == 0 {
-            if token.is_word(sql, "union") || token.is_word(sql, "intersect") || token.is_word(sql, "except") {
+            if token.is_word(sql, "union") || token.is_word(sql, "intersect") || token.is_word(sql, "except")
+            {
                 out.set_operation = true;
             } else if let Some(next) = clause_of(sql, tokens, i).filter(|_| clause != Clause::Locks) {
                 close(&mut out, clause, start, item, i);
@@ -188,7 +199,10 @@ mod tests {
     use super::*;
 
     fn texts(sql: &str, spans: &[Span]) -> Vec<String> {
-        spans.iter().map(|s| sql[s.start as usize..s.end as usize].to_string()).collect()
+        spans
+            .iter()
+            .map(|s| sql[s.start as usize..s.end as usize].to_string())
+            .collect()
     }
 
     #[test]
@@ -197,11 +211,20 @@ mod tests {
                    c IS NOT DISTINCT FROM d FROM t WHERE x IN (SELECT 2 LIMIT 1) GROUP BY a, f(b, c) \
                    ORDER BY a DESC NULLS LAST, 2 ASC LIMIT 5 OFFSET 3 ROWS FOR UPDATE";
         let c = read(sql, &tokens(sql, true)).unwrap();
-        assert_eq!(texts(sql, &c.items), ["a", "extract(year from b) AS from", "c IS NOT DISTINCT FROM d"]);
+        assert_eq!(
+            texts(sql, &c.items),
+            ["a", "extract(year from b) AS from", "c IS NOT DISTINCT FROM d"]
+        );
         assert_eq!(texts(sql, &c.group), ["a", "f(b, c)"]);
         assert_eq!(texts(sql, &c.order), ["a", "2"]);
-        assert_eq!(texts(sql, &[c.limit.unwrap(), c.limit_expr.unwrap()]), ["LIMIT 5", "5"]);
-        assert_eq!(texts(sql, &[c.offset.unwrap(), c.offset_expr.unwrap()]), ["OFFSET 3 ROWS", "3"]);
+        assert_eq!(
+            texts(sql, &[c.limit.unwrap(), c.limit_expr.unwrap()]),
+            ["LIMIT 5", "5"]
+        );
+        assert_eq!(
+            texts(sql, &[c.offset.unwrap(), c.offset_expr.unwrap()]),
+            ["OFFSET 3 ROWS", "3"]
+        );
         assert_eq!(&sql[c.end as usize..], " FOR UPDATE");
     }
 }

@@ -77,8 +77,11 @@ fn merge_notes(merge: &RowMerge) -> Vec<String> {
         out.push("distinct".into());
     }
     if !merge.order.is_empty() {
-        let keys: Vec<String> =
-            merge.order.iter().map(|k| format!("{}{}", k.what, if k.descending { " desc" } else { "" })).collect();
+        let keys: Vec<String> = merge
+            .order
+            .iter()
+            .map(|k| format!("{}{}", k.what, if k.descending { " desc" } else { "" }))
+            .collect();
         out.push(format!("order by {}", keys.join(", ")));
     }
     if let Some(limit) = merge.limit {
@@ -106,12 +109,22 @@ pub fn print(planned: &Planned, original: &str, name: &dyn Fn(NodeId) -> String)
     };
     writeln!(out, "{line}, {}", role(plan)).unwrap_or_default();
     for part in &plan.parts {
-        let shown = if part.shards.is_empty() { String::new() } else { format!(" shards {}", shards(&part.shards)) };
+        let shown = if part.shards.is_empty() {
+            String::new()
+        } else {
+            format!(" shards {}", shards(&part.shards))
+        };
         let text = match &part.text {
             Text::Original => original,
             Text::Spliced(text) => text,
         };
-        writeln!(out, "  → {}{shown}\n      {}", name(part.node), text.trim().replace('\n', "\n      ")).unwrap_or_default();
+        writeln!(
+            out,
+            "  → {}{shown}\n      {}",
+            name(part.node),
+            text.trim().replace('\n', "\n      ")
+        )
+        .unwrap_or_default();
     }
     out
 }
@@ -137,12 +150,26 @@ pub fn rows(plan: &Plan, original: &str, name: &dyn Fn(NodeId) -> String) -> Vec
                 Text::Original => original,
                 Text::Spliced(text) => text,
             };
-            [tier(plan).to_string(), name(part.node), role(plan).to_string(), shards(&part.shards), text.trim().to_string(), String::new()]
+            [
+                tier(plan).to_string(),
+                name(part.node),
+                role(plan).to_string(),
+                shards(&part.shards),
+                text.trim().to_string(),
+                String::new(),
+            ]
         })
         .collect();
     if let Merge::Rows(merge) = &plan.merge {
         let note = merge_notes(merge).join("; ");
-        out.push(["merge".into(), String::new(), String::new(), String::new(), String::new(), note]);
+        out.push([
+            "merge".into(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+            note,
+        ]);
     }
     out
 }

@@ -16,8 +16,14 @@ pub(super) fn read(sql: &str, standard_strings: bool) -> Result<Hints, Fault> {
     }
     for token in Lexer::new(sql, standard_strings).filter(|t| t.kind == Kind::Comment) {
         let text = token.text(sql);
-        let inner = text.strip_prefix("/*").and_then(|t| t.strip_suffix("*/")).unwrap_or(text).trim();
-        let Some(list) = inner.strip_prefix("margay:") else { continue };
+        let inner = text
+            .strip_prefix("/*")
+            .and_then(|t| t.strip_suffix("*/"))
+            .unwrap_or(text)
+            .trim();
+        let Some(list) = inner.strip_prefix("margay:") else {
+            continue;
+        };
         // A key may hold commas (composite keys): it reaches to the end of the comment.
         let mut rest = list.trim();
         while !rest.is_empty() {
@@ -42,12 +48,19 @@ fn hint(text: &str, hints: &mut Hints) -> Result<(), Fault> {
         None if text == "primary" => hints.read = Some(ReadHint::Primary),
         None if text == "replica" => hints.read = Some(ReadHint::Replica),
         Some(("shard", n)) => {
-            let n = n.parse().map_err(|_| Fault::new(Code::BAD_HINT, format!("the hint shard={n} isn't a shard's number")))?;
+            let n = n.parse().map_err(|_| {
+                Fault::new(
+                    Code::BAD_HINT,
+                    format!("the hint shard={n} isn't a shard's number"),
+                )
+            })?;
             hints.shard = Some(n);
         }
         _ => {
-            return Err(Fault::new(Code::BAD_HINT, format!("the hint '{text}' isn't known"))
-                .hint("Known are primary, replica, key=VALUE and shard=N."));
+            return Err(
+                Fault::new(Code::BAD_HINT, format!("the hint '{text}' isn't known"))
+                    .hint("Known are primary, replica, key=VALUE and shard=N."),
+            );
         }
     }
     Ok(())
@@ -59,10 +72,23 @@ mod tests {
 
     #[test]
     fn hints_are_read_from_comments_only() {
-        let h = read("/* margay: primary, shard=3 */ SELECT '/* margay: shard=9 */'", true).unwrap();
+        let h = read(
+            "/* margay: primary, shard=3 */ SELECT '/* margay: shard=9 */'",
+            true,
+        )
+        .unwrap();
         assert_eq!((h.read, h.shard), (Some(ReadHint::Primary), Some(3)));
-        assert_eq!(read("SELECT 1 /* margay: key='a,b' */", true).unwrap().key.as_deref(), Some("a,b"));
+        assert_eq!(
+            read("SELECT 1 /* margay: key='a,b' */", true)
+                .unwrap()
+                .key
+                .as_deref(),
+            Some("a,b")
+        );
         assert!(read("/* margay: replicas */ SELECT 1", true).is_err());
-        assert_eq!(read("/* other */ SELECT 'margay: x'", true).unwrap(), Hints::default());
+        assert_eq!(
+            read("/* other */ SELECT 'margay: x'", true).unwrap(),
+            Hints::default()
+        );
     }
 }

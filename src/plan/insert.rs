@@ -27,8 +27,8 @@ pub enum KeySource {
     Cell(Expr),
     /// The transaction's time.
     Now,
-    /// A generated id.
-    NextId,
+    /// A generated id: which of the row's.
+    NextId(usize),
 }
 
 /// A row of VALUES; spans in original coordinates.
@@ -52,6 +52,8 @@ pub struct Rows {
     pub list_at: u32,
     pub list_prefix: String,
     pub list_suffix: &'static str,
+    /// A key column is a varchar, whose length isn't known.
+    pub cut_blanks: bool,
 }
 
 /// Reads the rows of an INSERT into a sharded or broadcast table, or one with generated columns.
@@ -64,13 +66,24 @@ pub fn rows(
     view: &SessionView,
 ) -> Result<Rows, Fault> {
     let info = table.info.as_deref();
-    let columns = column_names(insert, info).ok_or_else(|| {
-        Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} must name its columns", table.name))
-            .hint("Write INSERT INTO t (column, …) VALUES …, since the table's definition isn't known here.")
+    let mut columns = column_names(insert, info).ok_or_else(|| {
+        Fault::new(
+            Code::KEY_MISSING,
+            format!("INSERT INTO {} must name its columns", table.name),
+        )
+        .hint("Write INSERT INTO t (column, …) VALUES …, since the table's definition isn't known here.")
     })?;
     let (spans, list_end) = row_spans(sql, tokens, values.len()).ok_or_else(|| {
-        Fault::new(Code::UNSUPPORTED_STATEMENT, "the rows of this INSERT could not be located")
+        Fault::new(
+            Code::UNSUPPORTED_STATEMENT,
+            "the rows of this INSERT could not be located",
+        )
     })?;
+    if insert.columns.is_empty() {
+        // The columns that the rows give no value for are left out like any others.
+        columns.truncate(values.iter().map(Vec::len).max().unwrap_or(0));
+    }
+    refuse_sequences(table, &columns, values)?;
     let broadcast = matches!(table.home, Home::Everywhere(_));
     let fill_of = |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast) };
     let mut added = Vec::new();
@@ -86,10 +99,18 @@ pub fn rows(
     for (cells, span) in values.iter().zip(&spans) {
         if cells.len() > columns.len() {
             // The server says it best.
-            return Err(Fault::new(Code::KEY_MISSING, "INSERT has more expressions than target columns").sqlstate("42601"));
+            return Err(Fault::new(
+                Code::KEY_MISSING,
+                "INSERT has more expressions than target columns",
+            )
+            .sqlstate("42601"));
         }
         let cell_spans = cell_spans(sql, tokens, *span, cells.len());
-        let mut row = Row { span: *span, keys: Vec::new(), replaced: Vec::new() };
+        let mut row = Row {
+            span: *span,
+            keys: Vec::new(),
+            replaced: Vec::new(),
+        };
         for (i, cell) in cells.iter().enumerate() {
             let fill = match cell {
                 Expr::Column(n) if n.parts.len() == 1 && n.last() == "default" => fill_of(&columns[i])?,
@@ -99,26 +120,87 @@ pub fn rows(
             let needed = broadcast || keys.contains(&columns[i]) || matches!(fill, Some(Fill::NextId));
             if let Some(fill) = fill.filter(|_| needed) {
                 let spans = cell_spans.as_ref().ok_or_else(|| {
-                    Fault::new(Code::UNSUPPORTED_STATEMENT, "the values of this INSERT could not be located")
+                    Fault::new(
+                        Code::UNSUPPORTED_STATEMENT,
+                        "the values of this INSERT could not be located",
+                    )
                 })?;
                 row.replaced.push((spans[i], fill));
             }
         }
         for key in &keys {
-            row.keys.push(key_source(key, cells, &columns, &row, cell_spans.as_deref(), &added, table, view)?);
+            row.keys.push(key_source(
+                key,
+                cells,
+                &columns,
+                &row,
+                cell_spans.as_deref(),
+                &added,
+                table,
+                view,
+            )?);
         }
         out.push(row);
     }
     let written = !insert.columns.is_empty();
+    let varchar = |k: &Box<str>| {
+        info.and_then(|i| i.column(k))
+            .is_none_or(|c| c.type_name.starts_with("character varying"))
+    };
+    let cut_blanks = keys.iter().any(varchar);
     let missing = !added.is_empty() && !written;
     Ok(Rows {
         rows: out,
         key_types,
         added,
         list_at: list_end,
-        list_prefix: if missing { format!(" ({}", columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")) } else { String::new() },
+        list_prefix: if missing {
+            format!(
+                " ({}",
+                columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")
+            )
+        } else {
+            String::new()
+        },
         list_suffix: if missing { ")" } else { "" },
+        cut_blanks,
     })
+}
+
+/// A serial or identity column counts on each node by itself: two nodes would give one number twice.
+fn refuse_sequences(table: &TableRef, columns: &[Box<str>], values: &[Vec<Expr>]) -> Result<(), Fault> {
+    let several = matches!(&table.home, Home::Sharded(s) if s.place.len() > 1);
+    let Some(info) = table.info.as_ref().filter(|_| several) else {
+        return Ok(());
+    };
+    for column in &info.columns {
+        let counts = matches!(&column.default, ColumnDefault::Volatile(text) if text.starts_with("nextval") || &**text == "identity");
+        let generated = table
+            .rule
+            .iter()
+            .flat_map(|r| &r.generate)
+            .any(|g| g.column == column.name);
+        if !counts || generated {
+            continue;
+        }
+        let default =
+            |cell: &Expr| matches!(cell, Expr::Column(n) if n.parts.len() == 1 && n.last() == "default");
+        let given = columns.iter().position(|c| *c == column.name);
+        if given.is_none_or(|i| values.iter().any(|row| row.get(i).is_none_or(default))) {
+            return Err(Fault::new(
+                Code::FUNCTION_ACROSS_NODES,
+                format!(
+                    "the default of {}.{} counts on each node by itself",
+                    table.name, column.name
+                ),
+            )
+            .hint(format!(
+                "Give the column's value, or let Margay make it: generate: {{{}: snowflake}}.",
+                column.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn quote(name: &str) -> String {
@@ -129,17 +211,31 @@ pub fn column_names(insert: &Insert, info: Option<&TableInfo>) -> Option<Vec<Box
     if insert.columns.is_empty() {
         return Some(info?.columns.iter().map(|c| c.name.clone()).collect());
     }
-    Some(insert.columns.iter().filter_map(|c| c.parts.first().cloned()).collect())
+    Some(
+        insert
+            .columns
+            .iter()
+            .filter_map(|c| c.parts.first().cloned())
+            .collect(),
+    )
 }
 
 fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault> {
-    let Home::Sharded(sharding) = &table.home else { return Ok((Vec::new(), Vec::new())) };
+    let Home::Sharded(sharding) = &table.home else {
+        return Ok((Vec::new(), Vec::new()));
+    };
     let mut types = Vec::new();
     for key in &sharding.key {
         let (ty, _) = key_type(table, &key.column, key.ty);
         types.push(ty.ok_or_else(|| {
-            Fault::new(Code::KEY_TYPE_UNKNOWN, format!("the type of {}.{} isn't known or can't be a sharding key", table.name, key.column))
-                .hint("Create the table first, or give the type in the rules: key: {column: …, type: bigint}.")
+            Fault::new(
+                Code::KEY_TYPE_UNKNOWN,
+                format!(
+                    "the type of {}.{} isn't known or can't be a sharding key",
+                    table.name, key.column
+                ),
+            )
+            .hint("Create the table first, or give the type in the rules: key: {column: …, type: bigint}.")
         })?);
     }
     Ok((sharding.key.iter().map(|k| k.column.clone()).collect(), types))
@@ -147,7 +243,11 @@ fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault>
 
 /// Columns that may need a fill when an INSERT leaves them out.
 fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
-    let mut out: Vec<Box<str>> = table.rule.iter().flat_map(|r| r.generate.iter().map(|g| g.column.clone())).collect();
+    let mut out: Vec<Box<str>> = table
+        .rule
+        .iter()
+        .flat_map(|r| r.generate.iter().map(|g| g.column.clone()))
+        .collect();
     if let Home::Sharded(s) = &table.home {
         out.extend(s.key.iter().map(|k| k.column.clone()));
     }
@@ -164,8 +264,17 @@ fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -
 }
 
 /// What Margay puts into a column that is left out or DEFAULT. None: the server's default is right.
-fn fill(table: &TableRef, info: Option<&TableInfo>, column: &str, broadcast: bool) -> Result<Option<Fill>, Fault> {
-    let generator = table.rule.iter().flat_map(|r| &r.generate).find(|g| &*g.column == column);
+fn fill(
+    table: &TableRef,
+    info: Option<&TableInfo>,
+    column: &str,
+    broadcast: bool,
+) -> Result<Option<Fill>, Fault> {
+    let generator = table
+        .rule
+        .iter()
+        .flat_map(|r| &r.generate)
+        .find(|g| &*g.column == column);
     if let Some(g) = generator {
         return Ok(match g.generator {
             Generator::Snowflake => Some(Fill::NextId),
@@ -180,9 +289,14 @@ fn fill(table: &TableRef, info: Option<&TableInfo>, column: &str, broadcast: boo
         Some((ColumnDefault::Now(_), Some(ty))) if ty.is_time() => Ok(Some(Fill::Now(ty))),
         Some((ColumnDefault::Now(_) | ColumnDefault::Volatile(_), _)) if broadcast => Err(Fault::new(
             Code::BROADCAST_DIVERGES,
-            format!("the default of {}.{column} would give each node's copy another value", table.name),
+            format!(
+                "the default of {}.{column} would give each node's copy another value",
+                table.name
+            ),
         )
-        .hint("Give the column's value in the INSERT, or let Margay make it: generate: {column: snowflake}.")),
+        .hint(
+            "Give the column's value in the INSERT, or let Margay make it: generate: {column: snowflake}.",
+        )),
         _ => Ok(None),
     }
 }
@@ -212,29 +326,50 @@ fn key_source(
     table: &TableRef,
     _view: &SessionView,
 ) -> Result<KeySource, Fault> {
-    let of_fill = |fill: Fill| match fill {
-        Fill::NextId => KeySource::NextId,
+    let is_id = |fill: &Fill| *fill == Fill::NextId;
+    // A row's ids go to its replaced cells first, then to the columns that are added.
+    let of_fill = |fill: Fill, before: usize| match fill {
+        Fill::NextId => KeySource::NextId(before),
         Fill::Now(_) => KeySource::Now,
     };
     if let Some(i) = columns.iter().position(|c| &**c == key)
         && let Some(cell) = cells.get(i)
     {
         if let Some(spans) = spans
-            && let Some((_, fill)) = row.replaced.iter().find(|(s, _)| *s == spans[i])
+            && let Some(at) = row.replaced.iter().position(|(s, _)| *s == spans[i])
         {
-            return Ok(of_fill(*fill));
+            return Ok(of_fill(
+                row.replaced[at].1,
+                row.replaced[..at].iter().filter(|r| is_id(&r.1)).count(),
+            ));
         }
         if is_constant(cell) {
             return Ok(KeySource::Cell(cell.clone()));
         }
-        return Err(Fault::new(Code::KEY_MISSING, format!("the value of the sharding key {}.{key} isn't a constant", table.name))
-            .hint("Write a literal or a parameter."));
+        return Err(Fault::new(
+            Code::KEY_MISSING,
+            format!(
+                "the value of the sharding key {}.{key} isn't a constant",
+                table.name
+            ),
+        )
+        .hint("Write a literal or a parameter."));
     }
-    if let Some((_, fill)) = added.iter().find(|(c, _)| &**c == key) {
-        return Ok(of_fill(*fill));
+    if let Some(at) = added.iter().position(|(c, _)| &**c == key) {
+        let replaced = row.replaced.iter().filter(|r| is_id(&r.1)).count();
+        return Ok(of_fill(
+            added[at].1,
+            replaced + added[..at].iter().filter(|a| is_id(&a.1)).count(),
+        ));
     }
-    Err(Fault::new(Code::KEY_MISSING, format!("INSERT INTO {} gives no value for its sharding key {key}", table.name))
-        .hint(format!("Name the column {key} in the INSERT.")))
+    Err(Fault::new(
+        Code::KEY_MISSING,
+        format!(
+            "INSERT INTO {} gives no value for its sharding key {key}",
+            table.name
+        ),
+    )
+    .hint(format!("Name the column {key} in the INSERT.")))
 }
 
 /// The row tuples behind VALUES, and where the column list ends (before its closing parenthesis, or
@@ -257,7 +392,11 @@ fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u3
     }
     let values = values?;
     let before = tokens.get(values.checked_sub(1)?)?;
-    let list_end = if before.is_punct(sql, ')') { before.start } else { before.end };
+    let list_end = if before.is_punct(sql, ')') {
+        before.start
+    } else {
+        before.end
+    };
     let mut spans = Vec::new();
     let mut start = None;
     for t in &tokens[values + 1..] {
@@ -269,7 +408,10 @@ fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u3
         } else if t.is_punct(sql, ')') {
             depth -= 1;
             if depth == 0 {
-                spans.push(Span { start: start?, end: t.end });
+                spans.push(Span {
+                    start: start?,
+                    end: t.end,
+                });
                 if spans.len() == count {
                     return Some((spans, list_end));
                 }
@@ -281,14 +423,18 @@ fn row_spans(sql: &str, tokens: &[Token], count: usize) -> Option<(Vec<Span>, u3
 
 /// The cells of a row tuple.
 fn cell_spans(sql: &str, tokens: &[Token], row: Span, count: usize) -> Option<Vec<Span>> {
-    let inner: Vec<&Token> = tokens.iter().filter(|t| t.start > row.start && t.end < row.end).collect();
+    let from = tokens.partition_point(|t| t.start <= row.start);
+    let inner = tokens[from..].iter().take_while(|t| t.end < row.end);
     let mut out = Vec::new();
     let mut depth = 0;
     let mut first: Option<u32> = None;
     let mut last = 0;
     for t in inner {
         if depth == 0 && t.is_punct(sql, ',') {
-            out.push(Span { start: first?, end: last });
+            out.push(Span {
+                start: first?,
+                end: last,
+            });
             first = None;
             continue;
         }
@@ -300,6 +446,9 @@ fn cell_spans(sql: &str, tokens: &[Token], row: Span, count: usize) -> Option<Ve
         first.get_or_insert(t.start);
         last = t.end;
     }
-    out.push(Span { start: first?, end: last });
+    out.push(Span {
+        start: first?,
+        end: last,
+    });
     (out.len() == count).then_some(out)
 }

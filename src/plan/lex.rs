@@ -77,7 +77,22 @@ fn is_ident_part(b: u8) -> bool {
 fn is_operator(b: u8) -> bool {
     matches!(
         b,
-        b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|' | b'`' | b'?'
+        b'+' | b'-'
+            | b'*'
+            | b'/'
+            | b'<'
+            | b'>'
+            | b'='
+            | b'~'
+            | b'!'
+            | b'@'
+            | b'#'
+            | b'%'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
     )
 }
 
@@ -87,7 +102,11 @@ fn is_blank(b: u8) -> bool {
 
 impl<'a> Lexer<'a> {
     pub fn new(sql: &'a str, standard_strings: bool) -> Self {
-        Self { bytes: sql.as_bytes(), at: 0, standard_strings }
+        Self {
+            bytes: sql.as_bytes(),
+            at: 0,
+            standard_strings,
+        }
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -210,11 +229,19 @@ impl<'a> Lexer<'a> {
             while self.peek(0).is_ascii_digit() {
                 self.at += 1;
             }
-            return if is_ident_start(self.peek(0)) { Kind::Bad } else { Kind::Param };
+            return if is_ident_start(self.peek(0)) {
+                Kind::Bad
+            } else {
+                Kind::Param
+            };
         }
         let start = self.at;
         let mut end = start + 1;
-        while self.bytes.get(end).is_some_and(|&b| is_ident_part(b) && b != b'$') {
+        while self
+            .bytes
+            .get(end)
+            .is_some_and(|&b| is_ident_part(b) && b != b'$')
+        {
             end += 1;
         }
         if self.bytes.get(end) != Some(&b'$') {
@@ -306,7 +333,11 @@ impl Iterator for Lexer<'_> {
             }
             b'"' => {
                 self.at += 1;
-                if self.quoted(b'"', false) { Kind::QuotedIdent } else { Kind::Bad }
+                if self.quoted(b'"', false) {
+                    Kind::QuotedIdent
+                } else {
+                    Kind::Bad
+                }
             }
             b'$' => self.dollar(),
             b'0'..=b'9' => self.number(),
@@ -326,14 +357,19 @@ impl Iterator for Lexer<'_> {
                 Kind::Bad
             }
         };
-        Some(Token { kind, start: start as u32, end: self.at as u32 })
+        Some(Token {
+            kind,
+            start: start as u32,
+            end: self.at as u32,
+        })
     }
 }
 
 /// The tokens of a statement that mean something: no blanks, no comments, no semicolons at its end.
 pub fn tokens(sql: &str, standard_strings: bool) -> Vec<Token> {
-    let mut tokens: Vec<Token> =
-        Lexer::new(sql, standard_strings).filter(|t| !matches!(t.kind, Kind::Blank | Kind::Comment)).collect();
+    let mut tokens: Vec<Token> = Lexer::new(sql, standard_strings)
+        .filter(|t| !matches!(t.kind, Kind::Blank | Kind::Comment))
+        .collect();
     while tokens.last().is_some_and(|t| t.is_punct(sql, ';')) {
         tokens.pop();
     }
@@ -409,7 +445,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn kinds(sql: &str) -> Vec<(Kind, &str)> {
-        tokens(sql, true).into_iter().map(|t| (t.kind, t.text(sql))).collect()
+        tokens(sql, true)
+            .into_iter()
+            .map(|t| (t.kind, t.text(sql)))
+            .collect()
     }
 
     #[test]
@@ -447,9 +486,13 @@ mod tests {
     #[test]
     fn statements_split_only_at_their_own_semicolons() {
         assert_eq!(split("a; b ;; -- x;\n c", true), ["a", " b ", " -- x;\n c"]);
-        assert_eq!(split("select ';' ; select $$;$$", true), ["select ';' ", " select $$;$$"]);
+        assert_eq!(
+            split("select ';' ; select $$;$$", true),
+            ["select ';' ", " select $$;$$"]
+        );
         assert_eq!(split("  ; -- nothing", true), Vec::<&str>::new());
-        let f = "create function f() returns int begin atomic select 1; select case when true then 2 end; end";
+        let f =
+            "create function f() returns int begin atomic select 1; select case when true then 2 end; end";
         assert_eq!(split(f, true), [f]);
     }
 

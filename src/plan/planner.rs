@@ -1,12 +1,12 @@
 //! The planner with its cache of compiled shapes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use quick_cache::sync::Cache;
 
 use crate::model::{Code, Fault, NodeId};
-use crate::topology::Layout;
+use crate::topology::{Database, Layout};
 
 use super::bind::Binder;
 use super::command::Command;
@@ -30,6 +30,9 @@ const MAX_CACHED_BYTES: usize = 16 * 1024;
 /// One compiled statement with the pinned literals it holds for.
 #[derive(Clone, Debug)]
 struct Variant {
+    /// The rules and catalog it was compiled for. While it is held, their address can't become another's,
+    /// so that the fingerprint, which has the address in it, means what it meant.
+    database: Weak<Database>,
     pinned: Vec<(usize, Box<str>)>,
     command: Command,
 }
@@ -44,7 +47,9 @@ pub struct Planner {
 
 impl Default for Planner {
     fn default() -> Self {
-        Self { cache: Cache::new(CACHED_SHAPES) }
+        Self {
+            cache: Cache::new(CACHED_SHAPES),
+        }
     }
 }
 
@@ -74,7 +79,8 @@ impl quick_cache::Equivalent<Key> for KeyRef<'_> {
 }
 
 fn literal<'a>(sql: &'a str, slot: &Slot) -> &'a str {
-    sql.get(slot.span.start as usize..slot.span.end as usize).unwrap_or("")
+    sql.get(slot.span.start as usize..slot.span.end as usize)
+        .unwrap_or("")
 }
 
 impl Planner {
@@ -84,19 +90,47 @@ impl Planner {
         let cacheable = !shape.unreadable && sql.len() <= MAX_CACHED_BYTES;
         if cacheable && let Some(variants) = self.cache.get(&KeyRef(view.fingerprint, &shape.text)) {
             let hit = variants.iter().find(|v| {
-                v.pinned.iter().all(|(slot, value)| shape.slots.get(*slot).is_some_and(|s| literal(sql, s) == &**value))
+                std::ptr::eq(v.database.as_ptr(), Arc::as_ptr(&view.database))
+                    && v.pinned.iter().all(|(slot, value)| {
+                        shape
+                            .slots
+                            .get(*slot)
+                            .is_some_and(|s| literal(sql, s) == &**value)
+                    })
             });
             if let Some(hit) = hit {
-                return Ok(Statement { command: hit.command.clone(), text: sql.into(), slots: shape.slots });
+                return Ok(Statement {
+                    command: hit.command.clone(),
+                    text: sql.into(),
+                    slots: shape.slots,
+                });
             }
         }
         let tokens = lex::tokens(sql, view.standard_conforming_strings);
         let command = compile(sql, &shape, &tokens, view)?;
+        // DDL is rare, and what it makes of time shards depends on the time.
+        let cacheable = cacheable && !matches!(&command, Command::Query(c) if c.is_utility);
         if let (true, Command::Query(compiled)) = (cacheable, &command) {
-            let pinned = compiled.pinned.iter().filter_map(|i| Some((*i, literal(sql, shape.slots.get(*i)?).into()))).collect();
-            self.keep(view.fingerprint, &shape.text, Variant { pinned, command: command.clone() });
+            let pinned = compiled
+                .pinned
+                .iter()
+                .filter_map(|i| Some((*i, literal(sql, shape.slots.get(*i)?).into())))
+                .collect();
+            self.keep(
+                view.fingerprint,
+                &shape.text,
+                Variant {
+                    database: Arc::downgrade(&view.database),
+                    pinned,
+                    command: command.clone(),
+                },
+            );
         }
-        Ok(Statement { command, text: sql.into(), slots: shape.slots })
+        Ok(Statement {
+            command,
+            text: sql.into(),
+            slots: shape.slots,
+        })
     }
 
     fn keep(&self, fingerprint: u64, shape: &str, variant: Variant) {
@@ -112,13 +146,25 @@ impl Planner {
     }
 }
 
-fn compile(sql: &str, shape: &super::shape::Shape, tokens: &[lex::Token], view: &SessionView) -> Result<Command, Fault> {
+fn compile(
+    sql: &str,
+    shape: &super::shape::Shape,
+    tokens: &[lex::Token],
+    view: &SessionView,
+) -> Result<Command, Fault> {
     if let Some(command) = utility::read(&mut Reader::new(sql, tokens))? {
         return Ok(command);
     }
-    let compiler =
-        Compiler { sql, shape, tokens, view, hints: hints::read(sql, view.standard_conforming_strings)? };
-    if let Some(compiled) = compiler.utility(view.now_us)? {
+    let compiler = Compiler {
+        sql,
+        shape,
+        tokens,
+        view,
+        hints: hints::read(sql, view.standard_conforming_strings)?,
+    };
+    compiler.refuse_misplaced()?;
+    if let Some(mut compiled) = compiler.utility(view.now_us)? {
+        compiled.is_utility = true;
         return Ok(Command::Query(compiled.shared()));
     }
     Ok(Command::Query(compiler.query(sql)?.shared()))
@@ -134,7 +180,10 @@ impl SessionView {
         (Arc::as_ptr(&self.database) as usize).hash(&mut hash);
         self.database.catalog.epoch.hash(&mut hash);
         self.search_path.hash(&mut hash);
-        self.time_zone.as_ref().map(jiff::tz::TimeZone::iana_name).hash(&mut hash);
+        self.time_zone
+            .as_ref()
+            .map(jiff::tz::TimeZone::iana_name)
+            .hash(&mut hash);
         self.standard_conforming_strings.hash(&mut hash);
         self.read_hint.hash(&mut hash);
         self.key_hint.hash(&mut hash);
@@ -165,8 +214,19 @@ impl Statement {
     /// For `Command::Query` only.
     pub fn bind(&self, view: &SessionView, params: &Params<'_>, moment: &mut Moment<'_>) -> Planned {
         let compiled = self.compiled()?;
-        let literals = self.slots.iter().map(|s| (s.kind, literal(&self.text, s))).collect();
-        let plan = Binder { compiled, literals, view, params, moment }.bind()?;
+        let literals = self
+            .slots
+            .iter()
+            .map(|s| (s.kind, literal(&self.text, s)))
+            .collect();
+        let plan = Binder {
+            compiled,
+            literals,
+            view,
+            params,
+            moment,
+        }
+        .bind()?;
         if view.read_only && plan.writes {
             return Err(read_only(&self.text));
         }
@@ -176,26 +236,53 @@ impl Statement {
     /// Where the statement can be described. For `Command::Query` only.
     pub fn describe(&self, view: &SessionView) -> Result<Describe, Fault> {
         let compiled = self.compiled()?;
-        let original = |node: NodeId| Describe { node, text: Text::Original };
+        let original = |node: NodeId| Describe {
+            node,
+            text: Text::Original,
+        };
         Ok(match &compiled.route {
             Route::Refused(fault) => return Err(fault.clone()),
             Route::Fixed(node) => original(*node),
             Route::Same { nodes, .. } => original(nodes.first().copied().unwrap_or(view.database.shell)),
             Route::Parts(parts) => match parts.first() {
-                Some((node, text)) => Describe { node: *node, text: Text::Spliced(text.as_str().into()) },
+                Some((node, text)) => Describe {
+                    node: *node,
+                    text: Text::Spliced(text.as_str().into()),
+                },
                 None => original(view.database.shell),
             },
             Route::Tables(_) | Route::Insert(_) => {
                 let separate = match &compiled.route {
-                    Route::Tables(t) => t.tables.iter().any(|t| t.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate)),
-                    Route::Insert(i) => i.table.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate),
+                    Route::Tables(t) => t.tables.iter().any(|t| {
+                        t.pruning
+                            .as_ref()
+                            .is_some_and(|p| p.sharding.layout == Layout::Separate)
+                    }),
+                    Route::Insert(i) => i
+                        .table
+                        .pruning
+                        .as_ref()
+                        .is_some_and(|p| p.sharding.layout == Layout::Separate),
                     Route::Fixed(_) | Route::Same { .. } | Route::Parts(_) | Route::Refused(_) => false,
                 };
-                let literals = self.slots.iter().map(|s| (s.kind, literal(&self.text, s))).collect();
+                let literals = self
+                    .slots
+                    .iter()
+                    .map(|s| (s.kind, literal(&self.text, s)))
+                    .collect();
                 let params = Params::default();
                 let mut no_ids = || Ok(0);
-                let mut moment = Moment { now_us: view.now_us, next_id: &mut no_ids };
-                let binder = Binder { compiled, literals, view, params: &params, moment: &mut moment };
+                let mut moment = Moment {
+                    now_us: view.now_us,
+                    next_id: &mut no_ids,
+                };
+                let binder = Binder {
+                    compiled,
+                    literals,
+                    view,
+                    params: &params,
+                    moment: &mut moment,
+                };
                 binder.describe(separate)?
             }
         })

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::model::catalog::Collation;
 use crate::model::{KeyType, NodeId, ShardId, Value};
-use crate::topology::placement::{Scheme, ShardRange};
 use crate::topology::Sharding;
+use crate::topology::placement::{Scheme, ShardRange};
 
 use super::query::Compare;
 use super::scope::{Column, Cond, Facts, Home, TableRef};
@@ -49,21 +49,34 @@ pub fn key_type(table: &TableRef, column: &str, declared: Option<KeyType>) -> (O
     let info = table.info.as_ref().and_then(|i| i.column(column));
     match info {
         Some(info) => {
-            let ty = info.key_type().filter(|_| info.collation != Collation::Nondeterministic);
-            (ty, info.collation == Collation::None || info.collation == Collation::Bytes)
+            let ty = info
+                .key_type()
+                .filter(|_| info.collation != Collation::Nondeterministic);
+            (
+                ty,
+                info.collation == Collation::None || info.collation == Collation::Bytes,
+            )
         }
-        None => (declared, declared.is_some_and(|t| !matches!(t, KeyType::Text | KeyType::Bpchar))),
+        None => (
+            declared,
+            declared.is_some_and(|t| !matches!(t, KeyType::Text | KeyType::Bpchar)),
+        ),
     }
 }
 
 impl Pruning {
     pub fn new(facts: &Facts, table: &TableRef) -> Option<Pruning> {
-        let Home::Sharded(sharding) = &table.home else { return None };
+        let Home::Sharded(sharding) = &table.home else {
+            return None;
+        };
         let keys = sharding
             .key
             .iter()
             .map(|k| {
-                let column = Column { entity: table.entity, name: k.column.clone() };
+                let column = Column {
+                    entity: table.entity,
+                    name: k.column.clone(),
+                };
                 let conds = facts
                     .sources_of(&column)
                     .iter()
@@ -73,7 +86,10 @@ impl Pruning {
                 KeyConds { ty, ordered, conds }
             })
             .collect();
-        Some(Pruning { sharding: sharding.clone(), keys })
+        Some(Pruning {
+            sharding: sharding.clone(),
+            keys,
+        })
     }
 
     /// Is there a condition at all that could narrow the route?
@@ -95,7 +111,9 @@ impl Pruning {
             (None, None) => Shards::All,
             (None, Some(range)) => Shards::Between(range),
             (Some(list), None) => Shards::These(list),
-            (Some(list), Some(range)) => Shards::These(list.into_iter().filter(|s| range.contains(*s)).collect()),
+            (Some(list), Some(range)) => {
+                Shards::These(list.into_iter().filter(|s| range.contains(*s)).collect())
+            }
         }
     }
 
@@ -110,11 +128,18 @@ impl Pruning {
         for list in lists {
             keys = keys
                 .into_iter()
-                .flat_map(|key| list.iter().map(move |v| key.iter().cloned().chain([v.clone()]).collect()))
+                .flat_map(|key| {
+                    list.iter()
+                        .map(move |v| key.iter().cloned().chain([v.clone()]).collect())
+                })
                 .collect();
         }
         // A key that belongs to no shard has no rows anywhere.
-        Some(keys.iter().filter_map(|key| self.sharding.scheme.shard_of(key, &types)).collect())
+        Some(
+            keys.iter()
+                .filter_map(|key| self.sharding.scheme.shard_of(key, &types))
+                .collect(),
+        )
     }
 }
 
@@ -170,7 +195,12 @@ impl KeyConds {
             let bound = match constants.key(value, ty) {
                 Key::Known(v) => v,
                 // Nothing compares with NULL.
-                Key::Null => return Some(ShardRange { first: Some(1), last: Some(0) }),
+                Key::Null => {
+                    return Some(ShardRange {
+                        first: Some(1),
+                        last: Some(0),
+                    });
+                }
                 Key::Nothing | Key::Unknown => continue,
             };
             let next = match op {
@@ -207,7 +237,10 @@ impl Shards {
             Shards::All => Some((0..sharding.fixed_shards()? as i32).map(ShardId).collect()),
             Shards::Between(range) => {
                 let (first, last) = match sharding.fixed_shards() {
-                    Some(n) => (range.first.unwrap_or(0).max(0), range.last.unwrap_or(n as i32 - 1).min(n as i32 - 1)),
+                    Some(n) => (
+                        range.first.unwrap_or(0).max(0),
+                        range.last.unwrap_or(n as i32 - 1).min(n as i32 - 1),
+                    ),
                     None => (range.first?, range.last?),
                 };
                 // Beyond this every node holds one of them anyway.

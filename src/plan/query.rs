@@ -78,7 +78,12 @@ pub enum CteBody {
 pub enum Body {
     Select(Box<Select>),
     Query(Box<Query>),
-    SetOp { op: SetOp, all: bool, left: Box<Body>, right: Box<Body> },
+    SetOp {
+        op: SetOp,
+        all: bool,
+        left: Box<Body>,
+        right: Box<Body>,
+    },
     Values(Vec<Vec<Expr>>),
     /// INSERT … RETURNING as the body of a WITH.
     Write(Box<Root>),
@@ -101,8 +106,10 @@ pub struct Select {
     /// ROLLUP, CUBE, GROUPING SETS, GROUP BY ALL/DISTINCT.
     pub odd_group: bool,
     pub having: Option<Expr>,
-    /// SELECT INTO, or a clause of another dialect.
-    pub odd: bool,
+    /// SELECT INTO.
+    pub into: bool,
+    /// A WINDOW clause, whose windows aren't looked into.
+    pub windows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +121,12 @@ pub enum Distinct {
 
 #[derive(Clone, Debug)]
 pub enum Item {
-    Expr { expr: Expr, alias: Option<Box<str>> },
+    /// `name`: what the server names the column, alias or not; None: not known for sure.
+    Expr {
+        expr: Expr,
+        alias: Option<Box<str>>,
+        name: Option<Box<str>>,
+    },
     Wildcard,
     QualifiedWildcard(Name),
 }
@@ -122,7 +134,12 @@ pub enum Item {
 #[derive(Clone, Debug)]
 pub enum Source {
     Table(Table),
-    Derived { query: Box<Query>, alias: Option<Box<str>>, columns: Vec<Box<str>> },
+    Derived {
+        query: Box<Query>,
+        alias: Option<Box<str>>,
+        columns: Vec<Box<str>>,
+        lateral: bool,
+    },
     /// A table function, VALUES list, UNNEST …: the same rows wherever it runs, if its arguments are.
     Function {
         args: Vec<Expr>,
@@ -130,7 +147,14 @@ pub enum Source {
         /// The parser's visitor counts its name as a table's.
         relation: bool,
     },
-    Join { kind: JoinKind, left: Box<Source>, right: Box<Source>, on: Option<Expr>, using: Vec<Box<str>>, natural: bool },
+    Join {
+        kind: JoinKind,
+        left: Box<Source>,
+        right: Box<Source>,
+        on: Option<Expr>,
+        using: Vec<Box<str>>,
+        natural: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,16 +257,40 @@ pub enum Expr {
     Bool(bool),
     Negate(Box<Expr>),
     /// `expr::type`, CAST, `type 'literal'`; the type in lower case as written.
-    Cast { expr: Box<Expr>, ty: Box<str> },
+    Cast {
+        expr: Box<Expr>,
+        ty: Box<str>,
+    },
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
-    Compare { op: Compare, left: Box<Expr>, right: Box<Expr> },
-    Between { expr: Box<Expr>, low: Box<Expr>, high: Box<Expr>, negated: bool },
-    In { expr: Box<Expr>, list: Vec<Expr>, negated: bool },
+    Compare {
+        op: Compare,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Between {
+        expr: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+    },
+    In {
+        expr: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
     /// `expr op ANY (array)`.
-    Any { op: Compare, expr: Box<Expr>, array: Box<Expr> },
-    InQuery { expr: Box<Expr>, query: Box<Query>, negated: bool },
+    Any {
+        op: Compare,
+        expr: Box<Expr>,
+        array: Box<Expr>,
+    },
+    InQuery {
+        expr: Box<Expr>,
+        query: Box<Query>,
+        negated: bool,
+    },
     Exists(Box<Query>),
     Scalar(Box<Query>),
     Row(Vec<Expr>),
@@ -323,7 +371,11 @@ impl Expr {
                     filter.walk(f, q);
                 }
                 if let Some(window) = &call.over {
-                    window.partition.iter().chain(&window.order).for_each(|e| e.walk(f, q));
+                    window
+                        .partition
+                        .iter()
+                        .chain(&window.order)
+                        .for_each(|e| e.walk(f, q));
                 }
             }
         }

@@ -38,10 +38,11 @@ impl<'a> Reader<'a> {
 
     /// Takes the words if they are all next.
     pub fn take_all(&mut self, words: &[&str]) -> bool {
-        let hit = words
-            .iter()
-            .enumerate()
-            .all(|(i, w)| self.tokens.get(self.at + i).is_some_and(|t| t.is_word(self.sql, w)));
+        let hit = words.iter().enumerate().all(|(i, w)| {
+            self.tokens
+                .get(self.at + i)
+                .is_some_and(|t| t.is_word(self.sql, w))
+        });
         self.at += if hit { words.len() } else { 0 };
         hit
     }
@@ -76,13 +77,19 @@ impl<'a> Reader<'a> {
             parts.push(self.ident()?);
             end = self.tokens.get(self.at - 1)?.end;
         }
-        Some(Name { parts, span: Span { start, end } })
+        Some(Name {
+            parts,
+            span: Span { start, end },
+        })
     }
 
     /// The text from the next token to the last.
     pub fn rest(&self) -> &'a str {
         match (self.peek(), self.tokens.last()) {
-            (Some(first), Some(last)) => self.sql.get(first.start as usize..last.end as usize).unwrap_or(""),
+            (Some(first), Some(last)) => self
+                .sql
+                .get(first.start as usize..last.end as usize)
+                .unwrap_or(""),
             _ => "",
         }
     }

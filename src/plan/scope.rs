@@ -62,15 +62,23 @@ pub enum Cond {
     OneOf(Vec<Expr>),
     /// `= ANY (constant array)`.
     AnyOf(Expr),
-    Bound { op: Compare, value: Expr },
+    Bound {
+        op: Compare,
+        value: Expr,
+    },
 }
 
 /// What the columns of an entity are.
 #[derive(Clone, Debug)]
 pub enum Shape {
-    Table { info: Option<Arc<TableInfo>>, keys: Vec<Box<str>> },
+    Table {
+        info: Option<Arc<TableInfo>>,
+        keys: Vec<Box<str>>,
+    },
     /// Output columns of a subquery: name → the inner column it passes on unchanged.
-    Derived { columns: Option<Vec<(Box<str>, Option<Column>)>> },
+    Derived {
+        columns: Option<Vec<(Box<str>, Option<Column>)>>,
+    },
     /// Columns nobody knows.
     Unknown,
 }
@@ -90,6 +98,9 @@ pub struct Facts {
     pub conds: HashMap<Column, Vec<Cond>>,
     /// from → to.
     pub edges: HashMap<Column, Vec<Column>>,
+    /// Entities that an outer join may fill with NULLs: their columns, even key columns, hold NULL in
+    /// rows of any node.
+    pub nullable: Vec<std::ops::Range<EntityId>>,
 }
 
 /// Does an entity have a column?
@@ -114,16 +125,34 @@ impl Facts {
         self.entities.len() - 1
     }
 
+    pub fn is_nullable(&self, entity: EntityId) -> bool {
+        self.nullable.iter().any(|r| r.contains(&entity))
+    }
+
     fn has(&self, entity: EntityId, column: &str) -> Has {
         match &self.entities[entity].shape {
             Shape::Table { info: Some(info), .. } => {
-                if info.column(column).is_some() { Has::Yes } else { Has::No }
+                if info.column(column).is_some() {
+                    Has::Yes
+                } else {
+                    Has::No
+                }
             }
             Shape::Table { info: None, keys } => {
-                if keys.iter().any(|k| &**k == column) { Has::Yes } else { Has::Perhaps }
+                if keys.iter().any(|k| &**k == column) {
+                    Has::Yes
+                } else {
+                    Has::Perhaps
+                }
             }
-            Shape::Derived { columns: Some(columns) } => {
-                if columns.iter().any(|(n, _)| &**n == column) { Has::Yes } else { Has::No }
+            Shape::Derived {
+                columns: Some(columns),
+            } => {
+                if columns.iter().any(|(n, _)| &**n == column) {
+                    Has::Yes
+                } else {
+                    Has::No
+                }
             }
             Shape::Derived { columns: None } | Shape::Unknown => Has::Perhaps,
         }
@@ -149,7 +178,10 @@ impl Facts {
                         .iter()
                         .find(|&&e| self.entities[e].label.as_deref() == Some(qualifier));
                     if let Some(&entity) = hit {
-                        return (self.has(entity, column) != Has::No).then(|| Column { entity, name: column.clone() });
+                        return (self.has(entity, column) != Has::No).then(|| Column {
+                            entity,
+                            name: column.clone(),
+                        });
                     }
                 }
                 None
@@ -174,10 +206,18 @@ impl Facts {
                 }
             }
             match (found, perhaps) {
-                (Some(entity), false) => return Some(Column { entity, name: column.into() }),
+                (Some(entity), false) => {
+                    return Some(Column {
+                        entity,
+                        name: column.into(),
+                    });
+                }
                 // With one relation and no outer scope there is nothing else it could be.
                 (_, true) if scope.entities.len() == 1 && (depth == 0 || found.is_some()) => {
-                    return Some(Column { entity: scope.entities[0], name: column.into() });
+                    return Some(Column {
+                        entity: scope.entities[0],
+                        name: column.into(),
+                    });
                 }
                 (Some(_), true) | (None, true) => return None,
                 (None, false) => {}

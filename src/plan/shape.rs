@@ -47,7 +47,10 @@ pub struct Shape {
 
 /// Takes the literals out of a statement.
 pub fn shape(sql: &str, standard_strings: bool) -> Shape {
-    let mut out = Shape { text: String::with_capacity(sql.len()), ..Shape::default() };
+    let mut out = Shape {
+        text: String::with_capacity(sql.len()),
+        ..Shape::default()
+    };
     let mut lexer = Lexer::new(sql, standard_strings);
     let mut after_in = false;
     while let Some(token) = lexer.next() {
@@ -86,7 +89,14 @@ pub fn shape(sql: &str, standard_strings: bool) -> Shape {
         };
         after_in = token.is_word(sql, "in");
         match kind {
-            Some(kind) => push(&mut out, kind, Span { start: token.start, end: token.end }),
+            Some(kind) => push(
+                &mut out,
+                kind,
+                Span {
+                    start: token.start,
+                    end: token.end,
+                },
+            ),
             None => out.text.push_str(text),
         }
     }
@@ -94,7 +104,11 @@ pub fn shape(sql: &str, standard_strings: bool) -> Shape {
 }
 
 fn push(out: &mut Shape, kind: SlotKind, span: Span) {
-    out.slots.push(Slot { kind, span, at: out.text.len() as u32 });
+    out.slots.push(Slot {
+        kind,
+        span,
+        at: out.text.len() as u32,
+    });
     out.text.push(kind.marker());
 }
 
@@ -138,26 +152,27 @@ impl Shape {
     /// A position of the original text as a position of the shape. Positions within a literal
     /// become that literal's marker.
     pub fn position(&self, original: u32) -> u32 {
-        let mut shift = 0i64;
-        for slot in &self.slots {
-            if slot.span.start >= original {
-                break;
-            }
-            if original < slot.span.end {
-                return slot.at;
-            }
-            shift += i64::from(slot.span.end - slot.span.start) - 1;
+        let before = self.slots.partition_point(|s| s.span.start < original);
+        match before.checked_sub(1).map(|i| self.slots[i]) {
+            None => original,
+            Some(slot) if original < slot.span.end => slot.at,
+            // Behind a literal both texts run on in step: its marker is one byte.
+            Some(slot) => slot.at + 1 + (original - slot.span.end),
         }
-        (i64::from(original) - shift) as u32
     }
 
     pub fn range(&self, span: Span) -> Span {
-        Span { start: self.position(span.start), end: self.position(span.end) }
+        Span {
+            start: self.position(span.start),
+            end: self.position(span.end),
+        }
     }
 
     /// The slot that holds a position of the original text.
     pub fn slot_at(&self, original: u32) -> Option<usize> {
-        self.slots.iter().position(|s| s.span.start <= original && original < s.span.end)
+        let before = self.slots.partition_point(|s| s.span.start <= original);
+        let i = before.checked_sub(1)?;
+        (original < self.slots[i].span.end).then_some(i)
     }
 }
 
@@ -171,11 +186,14 @@ mod tests {
         let a = shape("SELECT * FROM t WHERE a IN (1, 2,3) AND b = 'x'", true);
         let b = shape("SELECT * FROM t WHERE a IN (7) AND b = 'long one'", true);
         assert_eq!(a.text, b.text);
-        assert_eq!(list_items("1, 'a',3"), [
-            (SlotKind::Integer, "1"),
-            (SlotKind::String, "'a'"),
-            (SlotKind::Integer, "3")
-        ]);
+        assert_eq!(
+            list_items("1, 'a',3"),
+            [
+                (SlotKind::Integer, "1"),
+                (SlotKind::String, "'a'"),
+                (SlotKind::Integer, "3")
+            ]
+        );
         assert_ne!(shape("a IN (1, b)", true).text, shape("a IN (1)", true).text);
         assert_ne!(shape("a = 1", true).text, shape("a = '1'", true).text);
     }

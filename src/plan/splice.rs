@@ -13,17 +13,28 @@ pub struct Splice {
 
 impl Splice {
     pub fn replace(at: Span, text: impl Into<String>) -> Self {
-        Self { at, text: text.into() }
+        Self {
+            at,
+            text: text.into(),
+        }
     }
 
     pub fn insert(at: u32, text: impl Into<String>) -> Self {
-        Self { at: Span { start: at, end: at }, text: text.into() }
+        Self {
+            at: Span { start: at, end: at },
+            text: text.into(),
+        }
     }
 }
 
 /// The statement's text with splices applied and its literals put back.
 /// Splices must not overlap; of several at one place the first given comes first.
-pub fn splice(shape: &str, slots: &[Slot], literals: &[(SlotKind, &str)], mut splices: Vec<Splice>) -> String {
+pub fn splice(
+    shape: &str,
+    slots: &[Slot],
+    literals: &[(SlotKind, &str)],
+    mut splices: Vec<Splice>,
+) -> String {
     splices.sort_by_key(|s| (s.at.start, s.at.end));
     let mut out = String::with_capacity(shape.len() + 64);
     let mut next_slot = 0usize;
@@ -64,17 +75,28 @@ mod tests {
     fn pieces_go_where_they_belong_and_literals_come_back() {
         let sql = "SELECT a, 'x' FROM t WHERE b = 10 LIMIT 5";
         let s = shape(sql, true);
-        let literals: Vec<_> =
-            s.slots.iter().map(|l| (l.kind, &sql[l.span.start as usize..l.span.end as usize])).collect();
+        let literals: Vec<_> = s
+            .slots
+            .iter()
+            .map(|l| (l.kind, &sql[l.span.start as usize..l.span.end as usize]))
+            .collect();
         let place = |needle: &str| {
             let start = sql.find(needle).unwrap() as u32;
-            s.range(Span { start, end: start + needle.len() as u32 })
+            s.range(Span {
+                start,
+                end: start + needle.len() as u32,
+            })
         };
-        let out = splice(&s.text, &s.slots, &literals, vec![
-            Splice::replace(place("LIMIT 5"), "LIMIT 15"),
-            Splice::insert(place("'x'").end, ", c"),
-            Splice::replace(place("t WHERE"), "t_03 AS t WHERE"),
-        ]);
+        let out = splice(
+            &s.text,
+            &s.slots,
+            &literals,
+            vec![
+                Splice::replace(place("LIMIT 5"), "LIMIT 15"),
+                Splice::insert(place("'x'").end, ", c"),
+                Splice::replace(place("t WHERE"), "t_03 AS t WHERE"),
+            ],
+        );
         assert_eq!(out, "SELECT a, 'x', c FROM t_03 AS t WHERE b = 10 LIMIT 15");
     }
 }

@@ -15,11 +15,17 @@ pub fn read(r: &mut Reader<'_>) -> Result<Option<Command>, Fault> {
         "" => Command::Empty,
         "begin" => {
             let _ = r.take("work") || r.take("transaction");
-            Command::Txn(TxnCommand::Begin { modes: modes(r)?, tag: "BEGIN", text })
+            Command::Txn(TxnCommand::Begin {
+                modes: modes(r)?,
+                tag: "BEGIN",
+                text,
+            })
         }
-        "start" if r.take("transaction") => {
-            Command::Txn(TxnCommand::Begin { modes: modes(r)?, tag: "START TRANSACTION", text })
-        }
+        "start" if r.take("transaction") => Command::Txn(TxnCommand::Begin {
+            modes: modes(r)?,
+            tag: "START TRANSACTION",
+            text,
+        }),
         "commit" | "end" if !r.is("prepared") => Command::Txn(TxnCommand::Commit { chain: chain(r)? }),
         "rollback" | "abort" if !r.is("prepared") => {
             let _ = r.take("work") || r.take("transaction");
@@ -46,24 +52,35 @@ pub fn read(r: &mut Reader<'_>) -> Result<Option<Command>, Fault> {
             }
             Command::ShowMargay(ident(r)?)
         }
-        "discard" => Command::Discard { what: r.rest().to_ascii_lowercase().into() },
+        "discard" => Command::Discard {
+            what: r.rest().to_ascii_lowercase().into(),
+        },
         "explain" if r.take("route") => Command::ExplainRoute(r.rest().into()),
         "deallocate" => {
             r.take("prepare");
-            Command::Deallocate { name: if r.take("all") { None } else { Some(ident(r)?) } }
+            Command::Deallocate {
+                name: if r.take("all") { None } else { Some(ident(r)?) },
+            }
         }
         _ => return Ok(None),
     }))
 }
 
 fn prepared() -> Fault {
-    Fault::new(Code::UNSUPPORTED_STATEMENT, "two-phase commit by clients isn't supported: Margay uses it itself")
-        .hint("Use COMMIT; a transaction over several nodes is committed in two phases anyway.")
+    Fault::new(
+        Code::UNSUPPORTED_STATEMENT,
+        "two-phase commit by clients isn't supported: Margay uses it itself",
+    )
+    .hint("Use COMMIT; a transaction over several nodes is committed in two phases anyway.")
 }
 
 fn syntax(r: &Reader<'_>) -> Fault {
     let near = r.text();
-    let message = if near.is_empty() { "syntax error at end of input".to_string() } else { format!("syntax error at or near \"{near}\"") };
+    let message = if near.is_empty() {
+        "syntax error at end of input".to_string()
+    } else {
+        format!("syntax error at or near \"{near}\"")
+    };
     Fault::new(Code::UNSUPPORTED_STATEMENT, message).sqlstate("42601")
 }
 
@@ -112,20 +129,39 @@ pub fn modes(r: &mut Reader<'_>) -> Result<TxnModes, Fault> {
 
 fn set(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
     if r.take("transaction") {
-        return Ok(Command::Txn(TxnCommand::SetTransaction { modes: modes(r)?, text }));
+        return Ok(Command::Txn(TxnCommand::SetTransaction {
+            modes: modes(r)?,
+            text,
+        }));
     }
     let command = |name: &str, value: &str, local: bool, text: Box<str>| {
         let default = value.eq_ignore_ascii_case("default");
-        Command::Set(SetCommand { name: name.into(), value: (!default).then(|| value.into()), local, text })
+        Command::Set(SetCommand {
+            name: name.into(),
+            value: (!default).then(|| value.into()),
+            local,
+            text,
+        })
     };
     if r.take_all(&["session", "characteristics", "as", "transaction"]) {
         let modes = modes(r)?;
         // The same as these settings; only one of them is usually given.
         return Ok(match modes {
-            TxnModes { isolation: None, read_only: Some(on), deferrable: None } => {
-                command("default_transaction_read_only", if on { "on" } else { "off" }, false, text)
-            }
-            TxnModes { isolation: Some(level), read_only: None, deferrable: None } => {
+            TxnModes {
+                isolation: None,
+                read_only: Some(on),
+                deferrable: None,
+            } => command(
+                "default_transaction_read_only",
+                if on { "on" } else { "off" },
+                false,
+                text,
+            ),
+            TxnModes {
+                isolation: Some(level),
+                read_only: None,
+                deferrable: None,
+            } => {
                 let level = match level {
                     Isolation::ReadCommitted => "'read committed'",
                     Isolation::RepeatableRead => "'repeatable read'",
@@ -134,8 +170,11 @@ fn set(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
                 command("default_transaction_isolation", level, false, text)
             }
             _ => {
-                return Err(Fault::new(Code::SESSION_STATE, "set one transaction characteristic at a time")
-                    .hint("SET default_transaction_isolation = …; SET default_transaction_read_only = …"));
+                return Err(Fault::new(
+                    Code::SESSION_STATE,
+                    "set one transaction characteristic at a time",
+                )
+                .hint("SET default_transaction_isolation = …; SET default_transaction_read_only = …"));
             }
         });
     }
@@ -160,14 +199,21 @@ fn set(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
     if r.is("role") {
         r.take("role");
         let _ = r.take("to");
-        return Ok(command("role", r.rest().trim_start_matches(['=', ' ']), local, text));
+        return Ok(command(
+            "role",
+            r.rest().trim_start_matches(['=', ' ']),
+            local,
+            text,
+        ));
     }
     let mut name = String::from(&*ident(r)?);
     while r.take_punct('.') {
         name.push('.');
         name.push_str(&ident(r)?);
     }
-    let equals = r.peek().is_some_and(|t| t.kind == lex::Kind::Operator && t.text(r.sql) == "=");
+    let equals = r
+        .peek()
+        .is_some_and(|t| t.kind == lex::Kind::Operator && t.text(r.sql) == "=");
     if equals {
         r.at += 1;
     } else if !r.take("to") {
@@ -199,12 +245,23 @@ fn transaction_setting(name: &str, r: &Reader<'_>, text: Box<str>) -> Result<Com
     };
     let none = TxnModes::default();
     let modes = match (name, switch, level) {
-        ("transaction_read_only", Some(_), _) => TxnModes { read_only: switch, ..none },
-        ("transaction_deferrable", Some(_), _) => TxnModes { deferrable: switch, ..none },
-        ("transaction_isolation", _, Some(_)) => TxnModes { isolation: level, ..none },
+        ("transaction_read_only", Some(_), _) => TxnModes {
+            read_only: switch,
+            ..none
+        },
+        ("transaction_deferrable", Some(_), _) => TxnModes {
+            deferrable: switch,
+            ..none
+        },
+        ("transaction_isolation", _, Some(_)) => TxnModes {
+            isolation: level,
+            ..none
+        },
         (_, _, _) => {
-            return Err(Fault::new(Code::SESSION_STATE, format!("{name} can't be set to {value}"))
-                .hint("Use SET TRANSACTION."));
+            return Err(
+                Fault::new(Code::SESSION_STATE, format!("{name} can't be set to {value}"))
+                    .hint("Use SET TRANSACTION."),
+            );
         }
     };
     Ok(Command::Txn(TxnCommand::SetTransaction { modes, text }))
@@ -225,7 +282,12 @@ fn reset(r: &mut Reader<'_>, text: Box<str>) -> Result<Command, Fault> {
         }
         name.to_ascii_lowercase().into()
     };
-    Ok(Command::Set(SetCommand { name, value: None, local: false, text }))
+    Ok(Command::Set(SetCommand {
+        name,
+        value: None,
+        local: false,
+        text,
+    }))
 }
 
 #[cfg(test)]
@@ -245,10 +307,21 @@ mod tests {
         else {
             panic!("not a begin");
         };
-        assert_eq!((modes.isolation, modes.read_only, tag), (Some(Isolation::RepeatableRead), Some(true), "START TRANSACTION"));
-        assert!(matches!(command("COMMIT AND CHAIN"), Command::Txn(TxnCommand::Commit { chain: true })));
-        assert!(matches!(command("end transaction"), Command::Txn(TxnCommand::Commit { chain: false })));
-        assert!(matches!(command("ROLLBACK TO SAVEPOINT \"A b\""), Command::Txn(TxnCommand::RollbackTo(n)) if &*n == "A b"));
+        assert_eq!(
+            (modes.isolation, modes.read_only, tag),
+            (Some(Isolation::RepeatableRead), Some(true), "START TRANSACTION")
+        );
+        assert!(matches!(
+            command("COMMIT AND CHAIN"),
+            Command::Txn(TxnCommand::Commit { chain: true })
+        ));
+        assert!(matches!(
+            command("end transaction"),
+            Command::Txn(TxnCommand::Commit { chain: false })
+        ));
+        assert!(
+            matches!(command("ROLLBACK TO SAVEPOINT \"A b\""), Command::Txn(TxnCommand::RollbackTo(n)) if &*n == "A b")
+        );
     }
 
     #[test]
@@ -257,10 +330,19 @@ mod tests {
             Command::Set(s) => (s.name.to_string(), s.value.map(|v| v.to_string()), s.local),
             other => panic!("{other:?}"),
         };
-        assert_eq!(set("SET TIME ZONE 'UTC'"), ("timezone".into(), Some("'UTC'".into()), false));
-        assert_eq!(set("set local Search_Path = a, \"B\""), ("search_path".into(), Some("a, \"B\"".into()), true));
+        assert_eq!(
+            set("SET TIME ZONE 'UTC'"),
+            ("timezone".into(), Some("'UTC'".into()), false)
+        );
+        assert_eq!(
+            set("set local Search_Path = a, \"B\""),
+            ("search_path".into(), Some("a, \"B\"".into()), true)
+        );
         assert_eq!(set("SET SESSION x.y TO DEFAULT"), ("x.y".into(), None, false));
         assert_eq!(set("RESET ALL"), (String::new(), None, false));
-        assert_eq!(set("SET margay.read = 'primary'"), ("margay.read".into(), Some("'primary'".into()), false));
+        assert_eq!(
+            set("SET margay.read = 'primary'"),
+            ("margay.read".into(), Some("'primary'".into()), false)
+        );
     }
 }

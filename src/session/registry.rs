@@ -112,6 +112,11 @@ impl Registry {
         }
     }
 
+    /// An error that belongs to no statement.
+    pub(super) fn count_fault(&self, code: &'static str) {
+        *lock(&self.faults).entry(code).or_default() += 1;
+    }
+
     pub(super) fn count_connection(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }

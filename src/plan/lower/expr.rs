@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr as Tree, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query as QueryTree, UnaryOperator, Value, Visit, Visitor, ValueWithSpan, WindowType,
+    BinaryOperator, DuplicateTreatment, Expr as Tree, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query as QueryTree, UnaryOperator, Value,
+    ValueWithSpan, Visit, Visitor, WindowType,
 };
 
 use super::{Lower, Unreadable};
@@ -14,7 +15,11 @@ type Result<T> = std::result::Result<T, Unreadable>;
 
 /// Identifiers as the server folds them.
 pub(super) fn fold(ident: &Ident) -> Box<str> {
-    if ident.quote_style.is_some() { ident.value.as_str().into() } else { ident.value.to_ascii_lowercase().into() }
+    if ident.quote_style.is_some() {
+        ident.value.as_str().into()
+    } else {
+        ident.value.to_ascii_lowercase().into()
+    }
 }
 
 pub(super) fn folded_parts(name: &ObjectName) -> Option<Vec<Box<str>>> {
@@ -30,10 +35,16 @@ pub(super) fn folded_parts(name: &ObjectName) -> Option<Vec<Box<str>>> {
 impl Lower<'_> {
     pub(super) fn idents(&self, idents: &[Ident]) -> Name {
         let span = match (idents.first(), idents.last()) {
-            (Some(a), Some(b)) => Span { start: self.offset(a.span.start), end: self.offset(b.span.end) },
+            (Some(a), Some(b)) => Span {
+                start: self.offset(a.span.start),
+                end: self.offset(b.span.end),
+            },
             _ => Span::default(),
         };
-        Name { parts: idents.iter().map(fold).collect(), span }
+        Name {
+            parts: idents.iter().map(fold).collect(),
+            span,
+        }
     }
 
     pub(super) fn name(&self, name: &ObjectName) -> Result<Name> {
@@ -64,15 +75,35 @@ impl Lower<'_> {
             Tree::Value(v) => self.value(v)?,
             Tree::TypedString(t) => {
                 let value = self.value(&t.value)?;
-                Expr::Cast { expr: Box::new(value), ty: t.data_type.to_string().to_ascii_lowercase().into() }
+                Expr::Cast {
+                    expr: Box::new(value),
+                    ty: t.data_type.to_string().to_ascii_lowercase().into(),
+                }
             }
-            Tree::Cast { expr, data_type, format: None, .. } => {
-                Expr::Cast { expr: self.boxed(expr)?, ty: data_type.to_string().to_ascii_lowercase().into() }
-            }
-            Tree::UnaryOp { op: UnaryOperator::Not, expr } => Expr::Not(self.boxed(expr)?),
-            Tree::UnaryOp { op: UnaryOperator::Minus, expr } => Expr::Negate(self.boxed(expr)?),
+            Tree::Cast {
+                expr,
+                data_type,
+                format: None,
+                ..
+            } => Expr::Cast {
+                expr: self.boxed(expr)?,
+                ty: data_type.to_string().to_ascii_lowercase().into(),
+            },
+            Tree::UnaryOp {
+                op: UnaryOperator::Not,
+                expr,
+            } => Expr::Not(self.boxed(expr)?),
+            Tree::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr,
+            } => Expr::Negate(self.boxed(expr)?),
             Tree::BinaryOp { left, op, right } => self.binary(tree, left, op, right)?,
-            Tree::Between { expr, negated, low, high } => Expr::Between {
+            Tree::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => Expr::Between {
                 expr: self.boxed(expr)?,
                 low: self.boxed(low)?,
                 high: self.boxed(high)?,
@@ -82,18 +113,41 @@ impl Lower<'_> {
                 let mut items = self.exprs(list)?;
                 // One slot holds the whole list.
                 items.dedup_by(|a, b| matches!((a, b), (Expr::Slot(x), Expr::Slot(y)) if x == y));
-                Expr::In { expr: self.boxed(expr)?, list: items, negated: *negated }
+                Expr::In {
+                    expr: self.boxed(expr)?,
+                    list: items,
+                    negated: *negated,
+                }
             }
-            Tree::AnyOp { left, compare_op, right, .. } => match (compare(compare_op), right.as_ref()) {
+            Tree::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => match (compare(compare_op), right.as_ref()) {
                 (_, Tree::Subquery(_)) | (None, _) => self.opaque(tree)?,
-                (Some(op), _) => Expr::Any { op, expr: self.boxed(left)?, array: self.boxed(right)? },
+                (Some(op), _) => Expr::Any {
+                    op,
+                    expr: self.boxed(left)?,
+                    array: self.boxed(right)?,
+                },
             },
-            Tree::InSubquery { expr, subquery, negated } => {
-                Expr::InQuery { expr: self.boxed(expr)?, query: Box::new(self.query(subquery)?), negated: *negated }
-            }
+            Tree::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => Expr::InQuery {
+                expr: self.boxed(expr)?,
+                query: Box::new(self.query(subquery)?),
+                negated: *negated,
+            },
             Tree::Exists { subquery, negated } => {
                 let exists = Expr::Exists(Box::new(self.query(subquery)?));
-                if *negated { Expr::Not(Box::new(exists)) } else { exists }
+                if *negated {
+                    Expr::Not(Box::new(exists))
+                } else {
+                    exists
+                }
             }
             Tree::Subquery(q) => Expr::Scalar(Box::new(self.query(q)?)),
             Tree::Tuple(list) => Expr::Row(self.exprs(list)?),
@@ -108,7 +162,12 @@ impl Lower<'_> {
                 // Left-deep chains are walked, not recursed into: an ORM's OR of 1000 terms is one level here.
                 let mut terms = vec![right];
                 let mut rest = left;
-                while let Tree::BinaryOp { left, op: inner, right } = rest {
+                while let Tree::BinaryOp {
+                    left,
+                    op: inner,
+                    right,
+                } = rest
+                {
                     if inner != op {
                         break;
                     }
@@ -116,11 +175,23 @@ impl Lower<'_> {
                     rest = left;
                 }
                 terms.push(rest);
-                let list = terms.into_iter().rev().map(|t| self.expr(t)).collect::<Result<Vec<_>>>()?;
-                Ok(if *op == BinaryOperator::And { Expr::And(list) } else { Expr::Or(list) })
+                let list = terms
+                    .into_iter()
+                    .rev()
+                    .map(|t| self.expr(t))
+                    .collect::<Result<Vec<_>>>()?;
+                Ok(if *op == BinaryOperator::And {
+                    Expr::And(list)
+                } else {
+                    Expr::Or(list)
+                })
             }
             _ => match compare(op) {
-                Some(op) => Ok(Expr::Compare { op, left: self.boxed(left)?, right: self.boxed(right)? }),
+                Some(op) => Ok(Expr::Compare {
+                    op,
+                    left: self.boxed(left)?,
+                    right: self.boxed(right)?,
+                }),
                 None => self.opaque(tree),
             },
         }
@@ -147,7 +218,9 @@ impl Lower<'_> {
             args: Vec::new(),
             star: false,
             distinct: false,
-            odd: !f.within_group.is_empty() || f.null_treatment.is_some() || !matches!(f.parameters, FunctionArguments::None),
+            odd: !f.within_group.is_empty()
+                || f.null_treatment.is_some()
+                || !matches!(f.parameters, FunctionArguments::None),
             filter: f.filter.as_ref().map(|e| self.expr(e)).transpose()?,
             over: None,
             bare: matches!(f.args, FunctionArguments::None),
@@ -186,11 +259,19 @@ impl Lower<'_> {
         }
         call.over = match &f.over {
             None => None,
-            Some(WindowType::NamedWindow(_)) => Some(Window { named: true, partition: Vec::new(), order: Vec::new() }),
+            Some(WindowType::NamedWindow(_)) => Some(Window {
+                named: true,
+                partition: Vec::new(),
+                order: Vec::new(),
+            }),
             Some(WindowType::WindowSpec(spec)) => Some(Window {
                 named: spec.window_name.is_some(),
                 partition: self.exprs(&spec.partition_by)?,
-                order: spec.order_by.iter().map(|o| self.expr(&o.expr)).collect::<Result<_>>()?,
+                order: spec
+                    .order_by
+                    .iter()
+                    .map(|o| self.expr(&o.expr))
+                    .collect::<Result<_>>()?,
             }),
         };
         Ok(Expr::Call(Box::new(call)))
@@ -198,7 +279,13 @@ impl Lower<'_> {
 
     /// Everything else: the expressions and queries directly below it.
     pub(super) fn opaque(&self, tree: &Tree) -> Result<Expr> {
-        let mut children = Children { lower: self, depth: 0, queries: 0, out: Vec::new(), error: None };
+        let mut children = Children {
+            lower: self,
+            depth: 0,
+            queries: 0,
+            out: Vec::new(),
+            error: None,
+        };
         let _ = tree.visit(&mut children);
         match children.error {
             Some(e) => Err(e),

@@ -5,6 +5,7 @@
 //! statement counts as unreadable.
 
 mod expr;
+mod labels;
 mod query;
 mod schema;
 
@@ -33,24 +34,29 @@ const RECURSION_LIMIT: usize = 200;
 pub(super) struct Lower<'a> {
     sql: &'a str,
     shape: &'a Shape,
-    /// Byte offset of the start of each line.
-    lines: Vec<usize>,
+    /// Byte offset of the start of each line, and whether the line is ASCII.
+    lines: Vec<(usize, bool)>,
 }
 
 impl<'a> Lower<'a> {
     fn new(sql: &'a str, shape: &'a Shape) -> Self {
-        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1)).collect();
+        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1));
+        let lines = starts
+            .zip(sql.split('\n'))
+            .map(|(start, line)| (start, line.is_ascii()))
+            .collect();
         Self { sql, shape, lines }
     }
 
     /// The parser counts characters in lines; splicing needs bytes.
     fn offset(&self, at: Location) -> u32 {
-        let Some(&start) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l)) else {
+        let Some(&(start, is_ascii)) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l))
+        else {
             return 0;
         };
         let line = self.sql.get(start..).unwrap_or("");
         let column = (at.column as usize).saturating_sub(1);
-        let within = if line.is_ascii() {
+        let within = if is_ascii {
             column.min(line.len())
         } else {
             line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)
@@ -62,16 +68,32 @@ impl<'a> Lower<'a> {
 /// Reads one statement. `sql` must be the text that `shape` was made of.
 pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered, Unreadable> {
     if shape.unreadable {
-        return Err(Unreadable("it holds a token that servers of different versions read differently".into()));
+        return Err(Unreadable(
+            "it holds a token that servers of different versions read differently".into(),
+        ));
     }
     let tokens = lex::tokens(sql, standard_strings);
     if !standard_strings && tokens.iter().any(|t| t.kind == Kind::SpecialString) {
         return Err(Unreadable("standard_conforming_strings is off".into()));
     }
-    if tokens.iter().any(|t| t.kind == Kind::SpecialString && t.text(sql).starts_with('\'')) {
+    if tokens
+        .iter()
+        .any(|t| t.kind == Kind::SpecialString && t.text(sql).starts_with('\''))
+    {
         return Err(Unreadable("a string constant is continued over lines".into()));
     }
+    if only_of(sql, &tokens) {
+        return Err(Unreadable(
+            "ONLY means something else on a table that is partitioned".into(),
+        ));
+    }
+    let original = sql;
+    let blanked = without_comments(sql, standard_strings);
+    let sql = blanked.as_str();
     let locks_at = locking_tail(sql, &tokens);
+    if locks_at.is_some_and(|at| limited_behind(sql, &tokens, at)) {
+        return Err(Unreadable("LIMIT stands behind the locking clause".into()));
+    }
     let text = locks_at.map_or(sql, |at| &sql[..at as usize]);
     let mut statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(RECURSION_LIMIT)
@@ -91,9 +113,51 @@ pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered
     let mut known = 0;
     count_root(&root, &mut known);
     if seen.0 != known {
-        return Err(Unreadable(format!("it names {} tables, of which {known} are understood", seen.0)));
+        return Err(Unreadable(format!(
+            "it names {} tables, of which {known} are understood",
+            seen.0
+        )));
     }
-    Ok(Lowered { root, clauses: clauses::read(sql, &tokens) })
+    Ok(Lowered {
+        root,
+        clauses: clauses::read(original, &tokens),
+    })
+}
+
+/// The text with blanks for comments, byte for byte: where a comment ends is for our lexer to say,
+/// not for the parser's.
+fn without_comments(sql: &str, standard_strings: bool) -> String {
+    let mut out = String::with_capacity(sql.len());
+    for token in lex::Lexer::new(sql, standard_strings) {
+        let text = token.text(sql);
+        match token.kind {
+            Kind::Comment => out.extend(text.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' })),
+            _ => out.push_str(text),
+        }
+    }
+    out
+}
+
+/// `FROM ONLY t`, which the parser takes for a table named `only`.
+fn only_of(sql: &str, tokens: &[Token]) -> bool {
+    tokens.windows(3).any(|t| {
+        let before = ["from", "join", "update", "using", "into"]
+            .iter()
+            .any(|w| t[0].is_word(sql, w))
+            || t[0].is_punct(sql, ',');
+        let behind = matches!(t[2].kind, Kind::Word | Kind::QuotedIdent) || t[2].is_punct(sql, '(');
+        before && t[1].is_word(sql, "only") && behind
+    })
+}
+
+/// LIMIT, OFFSET or FETCH behind a position: PostgreSQL takes them behind FOR UPDATE too.
+fn limited_behind(sql: &str, tokens: &[Token], at: u32) -> bool {
+    let limiting = |t: &Token| {
+        ["limit", "offset", "fetch", "order"]
+            .iter()
+            .any(|w| t.is_word(sql, w))
+    };
+    tokens.iter().any(|t| t.start > at && limiting(t))
 }
 
 /// Where `FOR [NO KEY] UPDATE …` begins: the parser doesn't read all of its forms.
@@ -108,7 +172,10 @@ fn locking_tail(sql: &str, tokens: &[Token]) -> Option<u32> {
         let word = |ahead: usize, w: &str| tokens.get(i + ahead).is_some_and(|t| t.is_word(sql, w));
         if depth == 0
             && word(0, "for")
-            && (word(1, "update") || word(1, "share") || (word(1, "no") && word(2, "key")) || (word(1, "key") && word(2, "share")))
+            && (word(1, "update")
+                || word(1, "share")
+                || (word(1, "no") && word(2, "key"))
+                || (word(1, "key") && word(2, "share")))
         {
             return Some(token.start);
         }
@@ -174,7 +241,11 @@ fn count_query(query: &Query, n: &mut usize) {
     query.ctes.iter().for_each(|c| count_cte(&c.body, n));
     count_body(&query.body, n);
     query.order.iter().for_each(|o| count_expr(&o.expr, n));
-    query.limit.iter().chain(&query.offset).for_each(|e| count_expr(e, n));
+    query
+        .limit
+        .iter()
+        .chain(&query.offset)
+        .for_each(|e| count_expr(e, n));
 }
 
 fn count_body(body: &Body, n: &mut usize) {
@@ -185,7 +256,11 @@ fn count_body(body: &Body, n: &mut usize) {
             }
             count_items(&s.items, n);
             s.from.iter().for_each(|f| count_source(f, n));
-            s.filter.iter().chain(&s.group).chain(&s.having).for_each(|e| count_expr(e, n));
+            s.filter
+                .iter()
+                .chain(&s.group)
+                .chain(&s.having)
+                .for_each(|e| count_expr(e, n));
         }
         Body::Query(q) => count_query(q, n),
         Body::SetOp { left, right, .. } => {

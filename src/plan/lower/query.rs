@@ -1,16 +1,17 @@
 //! Queries, sources and writes.
 
 use sqlparser::ast::{
-    self, AssignmentTarget, ConflictTarget, Delete, FromTable, GroupByExpr, JoinConstraint, JoinOperator, LimitClause,
-    OnConflictAction, OnInsert, OrderByKind, OrderBySort, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
-    SetQuantifier, TableAlias, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
+    self, AssignmentTarget, ConflictTarget, Delete, FromTable, GroupByExpr, JoinConstraint, JoinOperator,
+    LimitClause, OnConflictAction, OnInsert, OrderByKind, OrderBySort, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor,
+    TableObject, TableWithJoins, Update, UpdateTableFromKind,
 };
 
 use super::expr::{fold, folded_parts};
 use super::{Lower, Unreadable};
 use crate::plan::query::{
-    Assignment, Body, Conflict, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind, OrderItem, Query, Root,
-    Select, SetOp, Source, Table, Write,
+    Assignment, Body, Conflict, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind,
+    OrderItem, Query, Root, Select, SetOp, Source, Table, Write,
 };
 
 type Result<T> = std::result::Result<T, Unreadable>;
@@ -34,7 +35,9 @@ impl Lower<'_> {
             order: Vec::new(),
         };
         if let Some(order) = &q.order_by {
-            let OrderByKind::Expressions(list) = &order.kind else { return unreadable("ORDER BY ALL") };
+            let OrderByKind::Expressions(list) = &order.kind else {
+                return unreadable("ORDER BY ALL");
+            };
             for item in list {
                 let descending = match &item.options.sort {
                     None | Some(OrderBySort::Asc) => false,
@@ -51,7 +54,11 @@ impl Lower<'_> {
         }
         match &q.limit_clause {
             None => {}
-            Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+            Some(LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            }) => {
                 out.limit = limit.as_ref().map(|e| self.expr(e)).transpose()?;
                 out.offset = offset.as_ref().map(|o| self.expr(&o.value)).transpose()?;
                 out.odd_limit = !limit_by.is_empty();
@@ -66,14 +73,20 @@ impl Lower<'_> {
                 None => out.odd_limit = true,
             }
         }
-        if q.for_clause.is_some() || !q.pipe_operators.is_empty() || q.settings.is_some() || q.format_clause.is_some() {
+        if q.for_clause.is_some()
+            || !q.pipe_operators.is_empty()
+            || q.settings.is_some()
+            || q.format_clause.is_some()
+        {
             return unreadable("a clause of another dialect");
         }
         Ok(out)
     }
 
     fn with(&self, with: Option<&ast::With>) -> Result<(Vec<Cte>, bool)> {
-        let Some(with) = with else { return Ok((Vec::new(), false)) };
+        let Some(with) = with else {
+            return Ok((Vec::new(), false));
+        };
         let ctes = with
             .cte_tables
             .iter()
@@ -97,7 +110,12 @@ impl Lower<'_> {
         Ok(match body {
             SetExpr::Select(s) => Body::Select(Box::new(self.select(s)?)),
             SetExpr::Query(q) => Body::Query(Box::new(self.query(q)?)),
-            SetExpr::SetOperation { left, op, set_quantifier, right } => Body::SetOp {
+            SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => Body::SetOp {
                 op: match op {
                     SetOperator::Union => SetOp::Union,
                     SetOperator::Intersect => SetOp::Intersect,
@@ -111,10 +129,15 @@ impl Lower<'_> {
                 left: Box::new(self.body(left)?),
                 right: Box::new(self.body(right)?),
             },
-            SetExpr::Values(v) => {
-                Body::Values(v.rows.iter().map(|row| self.exprs(&row.content)).collect::<Result<_>>()?)
+            SetExpr::Values(v) => Body::Values(
+                v.rows
+                    .iter()
+                    .map(|row| self.exprs(&row.content))
+                    .collect::<Result<_>>()?,
+            ),
+            SetExpr::Insert(s) | SetExpr::Update(s) | SetExpr::Delete(s) => {
+                Body::Write(Box::new(self.root(s)?))
             }
-            SetExpr::Insert(s) | SetExpr::Update(s) | SetExpr::Delete(s) => Body::Write(Box::new(self.root(s)?)),
             SetExpr::Merge(_) | SetExpr::Table(_) => return unreadable("MERGE or TABLE"),
         })
     }
@@ -124,12 +147,22 @@ impl Lower<'_> {
             GroupByExpr::All(_) => (Vec::new(), true),
             GroupByExpr::Expressions(list, modifiers) => {
                 let odd = list.iter().any(|e| {
-                    matches!(e, ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_) | ast::Expr::Tuple(_))
+                    matches!(
+                        e,
+                        ast::Expr::GroupingSets(_)
+                            | ast::Expr::Cube(_)
+                            | ast::Expr::Rollup(_)
+                            | ast::Expr::Tuple(_)
+                    )
                 });
                 (self.exprs(list)?, odd || !modifiers.is_empty())
             }
         };
-        if !s.lateral_views.is_empty() || s.prewhere.is_some() || s.qualify.is_some() || !s.connect_by.is_empty() || s.top.is_some()
+        if !s.lateral_views.is_empty()
+            || s.prewhere.is_some()
+            || s.qualify.is_some()
+            || !s.connect_by.is_empty()
+            || s.top.is_some()
         {
             return unreadable("a clause of another dialect");
         }
@@ -145,7 +178,8 @@ impl Lower<'_> {
             group,
             odd_group,
             having: s.having.as_ref().map(|e| self.expr(e)).transpose()?,
-            odd: s.into.is_some() || !s.named_window.is_empty(),
+            into: s.into.is_some(),
+            windows: !s.named_window.is_empty(),
         })
     }
 
@@ -154,16 +188,24 @@ impl Lower<'_> {
             .iter()
             .map(|item| {
                 Ok(match item {
-                    SelectItem::UnnamedExpr(e) => Item::Expr { expr: self.expr(e)?, alias: None },
-                    SelectItem::ExprWithAlias { expr, alias } => {
-                        Item::Expr { expr: self.expr(expr)?, alias: Some(fold(alias)) }
-                    }
+                    SelectItem::UnnamedExpr(e) => Item::Expr {
+                        expr: self.expr(e)?,
+                        alias: None,
+                        name: super::labels::label(e),
+                    },
+                    SelectItem::ExprWithAlias { expr, alias } => Item::Expr {
+                        expr: self.expr(expr)?,
+                        alias: Some(fold(alias)),
+                        name: Some(fold(alias)),
+                    },
                     SelectItem::Wildcard(_) => Item::Wildcard,
                     SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(n), _) => {
                         Item::QualifiedWildcard(self.name(n)?)
                     }
                     SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(_), _)
-                    | SelectItem::ExprWithAliases { .. } => return unreadable("a select item of another dialect"),
+                    | SelectItem::ExprWithAliases { .. } => {
+                        return unreadable("a select item of another dialect");
+                    }
                 })
             })
             .collect()
@@ -177,7 +219,9 @@ impl Lower<'_> {
         let mut left = self.factor(&t.relation)?;
         for join in &t.joins {
             let (kind, constraint) = match &join.join_operator {
-                JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::CrossJoin(c) => (JoinKind::Inner, c),
+                JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::CrossJoin(c) => {
+                    (JoinKind::Inner, c)
+                }
                 JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => (JoinKind::Left, c),
                 JoinOperator::Right(c) | JoinOperator::RightOuter(c) => (JoinKind::Right, c),
                 JoinOperator::FullOuter(c) => (JoinKind::Full, c),
@@ -189,7 +233,9 @@ impl Lower<'_> {
                 JoinConstraint::Using(names) => {
                     for name in names {
                         let parts = folded_parts(name).unwrap_or_default();
-                        let [column] = parts.as_slice() else { return unreadable("USING") };
+                        let [column] = parts.as_slice() else {
+                            return unreadable("USING");
+                        };
                         using.push(column.clone());
                     }
                 }
@@ -210,7 +256,12 @@ impl Lower<'_> {
 
     fn factor(&self, f: &TableFactor) -> Result<Source> {
         Ok(match f {
-            TableFactor::Table { name, alias, args: Some(args), .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                ..
+            } => {
                 let mut children = Vec::new();
                 for arg in &args.args {
                     let (ast::FunctionArg::Unnamed(value)
@@ -222,7 +273,16 @@ impl Lower<'_> {
                 }
                 return self.table_function(name, children, alias.as_ref());
             }
-            TableFactor::Table { name, alias, version, with_ordinality, partitions, sample, json_path, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                version,
+                with_ordinality,
+                partitions,
+                sample,
+                json_path,
+                ..
+            } => {
                 if version.is_some() || *with_ordinality || !partitions.is_empty() || json_path.is_some() {
                     return unreadable("a table of another dialect");
                 }
@@ -233,25 +293,44 @@ impl Lower<'_> {
                     odd: sample.is_some(),
                 })
             }
-            TableFactor::Derived { subquery, alias, sample: None, .. } => Source::Derived {
+            TableFactor::Derived {
+                subquery,
+                alias,
+                sample: None,
+                lateral,
+            } => Source::Derived {
+                lateral: *lateral,
                 query: Box::new(self.query(subquery)?),
                 alias: alias.as_ref().map(|a| fold(&a.name)),
-                columns: alias.iter().flat_map(|a| a.columns.iter().map(|c| fold(&c.name))).collect(),
+                columns: alias
+                    .iter()
+                    .flat_map(|a| a.columns.iter().map(|c| fold(&c.name)))
+                    .collect(),
             },
-            TableFactor::NestedJoin { table_with_joins, alias: None } => self.joined(table_with_joins)?,
-            TableFactor::UNNEST { array_exprs, alias, .. } => {
-                Source::Function {
-                    args: self.exprs(array_exprs)?,
-                    alias: alias.as_ref().map(|a| fold(&a.name)),
-                    relation: false,
-                }
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => self.joined(table_with_joins)?,
+            TableFactor::UNNEST {
+                array_exprs, alias, ..
+            } => Source::Function {
+                args: self.exprs(array_exprs)?,
+                alias: alias.as_ref().map(|a| fold(&a.name)),
+                relation: false,
+            },
+            TableFactor::Function { .. } | TableFactor::TableFunction { .. } => {
+                return unreadable("a table function");
             }
-            TableFactor::Function { .. } | TableFactor::TableFunction { .. } => return unreadable("a table function"),
             _ => return unreadable("a source of another dialect"),
         })
     }
 
-    fn table_function(&self, name: &ast::ObjectName, args: Vec<Expr>, alias: Option<&TableAlias>) -> Result<Source> {
+    fn table_function(
+        &self,
+        name: &ast::ObjectName,
+        args: Vec<Expr>,
+        alias: Option<&TableAlias>,
+    ) -> Result<Source> {
         let name = self.name(name)?;
         let call = crate::plan::query::Call {
             name,
@@ -263,7 +342,11 @@ impl Lower<'_> {
             over: None,
             bare: false,
         };
-        Ok(Source::Function { args: vec![Expr::Call(Box::new(call))], alias: alias.map(|a| fold(&a.name)), relation: true })
+        Ok(Source::Function {
+            args: vec![Expr::Call(Box::new(call))],
+            alias: alias.map(|a| fold(&a.name)),
+            relation: true,
+        })
     }
 
     fn target(&self, t: &TableWithJoins) -> Result<Table> {
@@ -274,8 +357,16 @@ impl Lower<'_> {
     }
 
     pub(super) fn insert(&self, i: &ast::Insert) -> Result<Root> {
-        let TableObject::TableName(name) = &i.table else { return unreadable("INSERT INTO FUNCTION") };
-        if i.or.is_some() || i.ignore || i.overwrite || i.replace_into || i.partitioned.is_some() || !i.assignments.is_empty() {
+        let TableObject::TableName(name) = &i.table else {
+            return unreadable("INSERT INTO FUNCTION");
+        };
+        if i.or.is_some()
+            || i.ignore
+            || i.overwrite
+            || i.replace_into
+            || i.partitioned.is_some()
+            || !i.assignments.is_empty()
+        {
             return unreadable("INSERT of another dialect");
         }
         let (mut ctes, mut recursive) = (Vec::new(), false);
@@ -316,7 +407,12 @@ impl Lower<'_> {
     }
 
     fn conflict(&self, c: &ast::OnConflict) -> Result<Conflict> {
-        let mut out = Conflict { columns: Vec::new(), by_constraint: false, set: Vec::new(), filter: None };
+        let mut out = Conflict {
+            columns: Vec::new(),
+            by_constraint: false,
+            set: Vec::new(),
+            filter: None,
+        };
         match &c.conflict_target {
             None => {}
             Some(ConflictTarget::Columns(columns)) => out.columns = columns.iter().map(fold).collect(),
@@ -338,9 +434,16 @@ impl Lower<'_> {
                 };
                 let columns = names
                     .into_iter()
-                    .map(|n| folded_parts(n).and_then(|p| p.into_iter().next()).ok_or_else(|| Unreadable("SET".into())))
+                    .map(|n| {
+                        folded_parts(n)
+                            .and_then(|p| p.into_iter().next())
+                            .ok_or_else(|| Unreadable("SET".into()))
+                    })
                     .collect::<Result<_>>()?;
-                Ok(Assignment { columns, value: self.expr(&a.value)? })
+                Ok(Assignment {
+                    columns,
+                    value: self.expr(&a.value)?,
+                })
             })
             .collect()
     }
@@ -366,8 +469,13 @@ impl Lower<'_> {
     }
 
     pub(super) fn delete(&self, d: &Delete) -> Result<Root> {
-        let FromTable::WithFromKeyword(from) = &d.from else { return unreadable("DELETE without FROM") };
-        let ([table], true) = (from.as_slice(), d.tables.is_empty() && d.order_by.is_empty() && d.limit.is_none()) else {
+        let FromTable::WithFromKeyword(from) = &d.from else {
+            return unreadable("DELETE without FROM");
+        };
+        let ([table], true) = (
+            from.as_slice(),
+            d.tables.is_empty() && d.order_by.is_empty() && d.limit.is_none(),
+        ) else {
             return unreadable("DELETE of another dialect");
         };
         Ok(Root::Delete(Box::new(Write {

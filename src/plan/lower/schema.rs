@@ -24,10 +24,15 @@ pub fn catalog_from_sql(sql: &str) -> Result<Catalog, Fault> {
         if !creates {
             continue;
         }
-        let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut p| p.parse_statements());
+        let parsed = Parser::new(&PostgreSqlDialect {})
+            .try_with_sql(text)
+            .and_then(|mut p| p.parse_statements());
         let statements = parsed.map_err(|e| {
             let start = text.trim().chars().take(60).collect::<String>();
-            Fault::new(Code::UNREADABLE, format!("the schema file holds a CREATE TABLE that can't be read ({e}): {start} …"))
+            Fault::new(
+                Code::UNREADABLE,
+                format!("the schema file holds a CREATE TABLE that can't be read ({e}): {start} …"),
+            )
         })?;
         for statement in statements {
             if let Statement::CreateTable(create) = statement
@@ -38,7 +43,13 @@ pub fn catalog_from_sql(sql: &str) -> Result<Catalog, Fault> {
         }
     }
     // Functions are not in the file: built-ins are taken for what their names say.
-    Ok(Catalog { epoch: 1, loaded: false, tables, functions: HashMap::new(), ..Catalog::default() })
+    Ok(Catalog {
+        epoch: 1,
+        loaded: false,
+        tables,
+        functions: HashMap::new(),
+        ..Catalog::default()
+    })
 }
 
 fn table_name(name: &ObjectName) -> Option<TableName> {
@@ -67,7 +78,14 @@ fn table(create: &CreateTable) -> Option<(TableName, TableInfo)> {
                 .collect(),
         );
     }
-    Some((table_name(&create.name)?, TableInfo { columns, unique, ..TableInfo::default() }))
+    Some((
+        table_name(&create.name)?,
+        TableInfo {
+            columns,
+            unique,
+            ..TableInfo::default()
+        },
+    ))
 }
 
 fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
@@ -93,12 +111,17 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
             ColumnOption::Default(e) => info.default = default(e),
             ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) => unique.push(vec![info.name.clone()]),
             ColumnOption::Collation(c) => {
-                let name = folded_parts(c).and_then(|p| p.last().cloned()).unwrap_or_default();
+                let name = folded_parts(c)
+                    .and_then(|p| p.last().cloned())
+                    .unwrap_or_default();
                 if matches!(&*name, "C" | "POSIX" | "ucs_basic") {
                     info.collation = Collation::Bytes;
                 }
             }
-            ColumnOption::Generated { generation_expr: Some(_), .. } => info.default = ColumnDefault::Generated,
+            ColumnOption::Generated {
+                generation_expr: Some(_),
+                ..
+            } => info.default = ColumnDefault::Generated,
             ColumnOption::Generated { .. } => info.default = ColumnDefault::Volatile("identity".into()),
             _ => {}
         }

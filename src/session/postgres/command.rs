@@ -123,17 +123,18 @@ impl Session {
         Ok(())
     }
 
-    /// COMMIT, counted.
+    /// COMMIT.
     pub async fn commit(&mut self) -> Result<Ended, Failure> {
-        let ended = self.hold.commit().await;
+        self.hold.commit().await
+    }
+
+    /// How transactions ended since the last call, those of single statements over several nodes included.
+    pub fn count_commits(&mut self) {
+        let counted = std::mem::take(&mut self.hold.counted);
         let counters = &self.shared.registry;
-        match &ended {
-            Ok(Ended::Committed { two_phase: true }) => counters.two_phase.fetch_add(1, Ordering::Relaxed),
-            Ok(Ended::Committed { two_phase: false }) => counters.one_phase.fetch_add(1, Ordering::Relaxed),
-            Ok(Ended::RolledBack | Ended::Nothing) => 0,
-            Err(_) => counters.two_phase_aborts.fetch_add(1, Ordering::Relaxed),
-        };
-        ended
+        counters.one_phase.fetch_add(counted.one_phase, Ordering::Relaxed);
+        counters.two_phase.fetch_add(counted.two_phase, Ordering::Relaxed);
+        counters.two_phase_aborts.fetch_add(counted.aborted, Ordering::Relaxed);
     }
 
     /// What the next transaction begins with, if it is chained to this one.

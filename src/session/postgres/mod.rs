@@ -66,6 +66,7 @@ pub(super) async fn serve(
         }
         Ok(Ok(None)) => {}
         Ok(Err(failure)) => {
+            shared.registry.count_fault(failure.code_name());
             failure.write_fatal(out.buf());
             out.close().await;
         }

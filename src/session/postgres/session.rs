@@ -234,6 +234,7 @@ impl Session {
     pub async fn ready(&mut self) {
         self.hold.using.settle().await;
         self.hold.using.clear();
+        self.count_commits();
         let idle = matches!(self.hold.txn, Txn::Idle);
         if idle && self.catalog_changed {
             self.catalog_changed = false;

@@ -1,15 +1,17 @@
 //! Compiled + values → Plan.
 
+mod insert;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
-use crate::topology::placement::{Scheme, physical_name};
+use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding};
 
-use super::compile::{Compiled, InsertRoute, NamedTable, NowSplice, Route, ScatterSplices, Tables};
-use super::insert::{Fill, KeySource};
+use super::compile::{Compiled, NamedTable, NowSplice, Route, ScatterSplices, Tables};
+
 use super::prune::Shards;
 use super::query::Expr;
 use super::scope::Home;
@@ -31,7 +33,12 @@ pub(super) struct Binder<'a, 'm> {
 
 impl Binder<'_, '_> {
     fn constants(&self) -> Constants<'_> {
-        Constants { slots: &self.literals, params: self.params, time_zone: self.view.time_zone.as_ref() }
+        Constants {
+            slots: &self.literals,
+            params: self.params,
+            time_zone: self.view.time_zone.as_ref(),
+            untyped: &self.compiled.untyped,
+        }
     }
 
     fn plan(&self, parts: Vec<Part>, merge: Merge) -> Plan {
@@ -53,11 +60,26 @@ impl Binder<'_, '_> {
         if splices.is_empty() {
             return Text::Original;
         }
-        Text::Spliced(splice(&self.compiled.shape, &self.compiled.slots, &self.literals, splices).into())
+        Text::Spliced(
+            splice(
+                &self.compiled.shape,
+                &self.compiled.slots,
+                &self.literals,
+                splices,
+            )
+            .into(),
+        )
     }
 
     fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
-        list.iter().map(|n| Ok(Splice::replace(n.at, self.now_text(n.ty)?))).collect()
+        let text = |n: &NowSplice| -> Result<String, Fault> {
+            let value = self.now_text(n.ty)?;
+            // A scalar subquery's column gives its name, as the function does.
+            Ok(n.name
+                .as_ref()
+                .map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
+        };
+        list.iter().map(|n| Ok(Splice::replace(n.at, text(n)?))).collect()
     }
 
     /// The transaction's time as a constant of a type.
@@ -66,7 +88,10 @@ impl Binder<'_, '_> {
         Ok(match ty {
             "date" => format!("'{}'::pg_catalog.date", value(KeyType::Date)?),
             "timestamp" => format!("'{}'::pg_catalog.timestamp", value(KeyType::Timestamp)?),
-            _ => format!("'{}+00'::pg_catalog.timestamptz", Value::Timestamp(self.moment.now_us)),
+            _ => format!(
+                "'{}+00'::pg_catalog.timestamptz",
+                Value::Timestamp(self.moment.now_us)
+            ),
         })
     }
 
@@ -76,8 +101,11 @@ impl Binder<'_, '_> {
             return Ok(Value::Timestamp(self.moment.now_us));
         }
         let zone = self.view.time_zone.as_ref().ok_or_else(|| {
-            Fault::new(Code::FUNCTION_ACROSS_NODES, "the local time can't be computed in the session's TimeZone")
-                .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
+            Fault::new(
+                Code::FUNCTION_ACROSS_NODES,
+                "the local time can't be computed in the session's TimeZone",
+            )
+            .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
         })?;
         let local = local_us(self.moment.now_us, zone);
         Ok(match ty {
@@ -93,15 +121,29 @@ impl Binder<'_, '_> {
             Route::Fixed(node) => {
                 let mut plan = self.plan(vec![part(*node, Text::Original)], Merge::Relay);
                 let constants = self.constants();
-                plan.sets = compiled.sets.iter().map(|call| call.read(&constants)).collect::<Result<_, _>>()?;
+                plan.sets = compiled
+                    .sets
+                    .iter()
+                    .map(|call| call.read(&constants))
+                    .collect::<Result<_, _>>()?;
                 Ok(plan)
             }
             Route::Same { nodes, now } => {
-                let text = self.spliced(if nodes.len() > 1 { self.now_splices(now)? } else { Vec::new() });
-                Ok(self.plan(nodes.iter().map(|n| part(*n, text.clone())).collect(), Merge::Same))
+                let text = self.spliced(if nodes.len() > 1 {
+                    self.now_splices(now)?
+                } else {
+                    Vec::new()
+                });
+                Ok(self.plan(
+                    nodes.iter().map(|n| part(*n, text.clone())).collect(),
+                    Merge::Same,
+                ))
             }
             Route::Parts(list) => {
-                let parts = list.iter().map(|(n, text)| part(*n, Text::Spliced(text.as_str().into()))).collect();
+                let parts = list
+                    .iter()
+                    .map(|(n, text)| part(*n, Text::Spliced(text.as_str().into())))
+                    .collect();
                 Ok(self.plan(parts, Merge::Same))
             }
             Route::Tables(tables) => self.tables(tables),
@@ -135,17 +177,25 @@ impl Binder<'_, '_> {
             Some(list) => list.first().copied().ok_or_else(cross_node)?,
         };
         if !separate {
-            return Ok(super::planner::Describe { node, text: Text::Original });
+            return Ok(super::planner::Describe {
+                node,
+                text: Text::Original,
+            });
         }
         let splices = tables
             .iter()
             .filter_map(|t| {
                 let sharding = &t.pruning.as_ref()?.sharding;
-                let shard = (0..sharding.place.len() as i32).map(ShardId).find(|s| sharding.node_of(*s) == node)?;
+                let shard = (0..sharding.place.len() as i32)
+                    .map(ShardId)
+                    .find(|s| sharding.node_of(*s) == node)?;
                 name_splice(t, shard)
             })
             .collect();
-        Ok(super::planner::Describe { node, text: self.spliced(splices) })
+        Ok(super::planner::Describe {
+            node,
+            text: self.spliced(splices),
+        })
     }
 
     /// The shards of each sharded table.
@@ -155,14 +205,20 @@ impl Binder<'_, '_> {
             .tables
             .iter()
             .map(|t| {
-                let Some(pruning) = &t.pruning else { return Ok(None) };
+                let Some(pruning) = &t.pruning else {
+                    return Ok(None);
+                };
                 if let Some(shard) = tables.shard_hint {
                     return hinted_shard(&pruning.sharding, shard, t).map(Some);
                 }
                 if let Some(key) = &tables.key_hint {
                     return hinted_key(pruning, key, t, self.view.time_zone.as_ref()).map(Some);
                 }
-                Ok(Some(if pruning.is_hopeless() { Shards::All } else { pruning.shards(&constants) }))
+                Ok(Some(if pruning.is_hopeless() {
+                    Shards::All
+                } else {
+                    pruning.shards(&constants)
+                }))
             })
             .collect()
     }
@@ -202,7 +258,10 @@ impl Binder<'_, '_> {
             Some(node) => *node,
             None => self.any_node(tables, complete.as_deref()),
         };
-        if complete.is_some_and(|list| !list.contains(&node)) {
+        // A table without a needed row must still be there to be named.
+        if complete.is_some_and(|list| !list.contains(&node))
+            || !tables.tables.iter().all(|t| is_on(&t.table.home, node))
+        {
             return Err(cross_node());
         }
         let mut part = part(node, Text::Original);
@@ -212,7 +271,10 @@ impl Binder<'_, '_> {
 
     /// No row is needed, or any node has them all.
     fn any_node(&self, tables: &Tables, complete: Option<&[NodeId]>) -> NodeId {
-        let sharded = tables.tables.iter().find_map(|t| t.pruning.as_ref().and_then(|p| p.sharding.nodes.first().copied()));
+        let sharded = tables
+            .tables
+            .iter()
+            .find_map(|t| t.pruning.as_ref().and_then(|p| p.sharding.nodes.first().copied()));
         let shell = self.view.database.shell;
         match (sharded, complete) {
             (Some(node), None) => node,
@@ -226,12 +288,28 @@ impl Binder<'_, '_> {
     fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Planned {
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let (merge, splices) = self.merge(scatter)?;
+        let needs_param_types = self.drops_params(scatter, &splices);
         let text = self.spliced(splices);
         let parts = nodes
             .iter()
-            .map(|n| Part { shards: listed(tables, shards, Some(*n)), ..part(*n, text.clone()) })
+            .map(|n| Part {
+                shards: listed(tables, shards, Some(*n)),
+                needs_param_types,
+                ..part(*n, text.clone())
+            })
             .collect();
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
+    }
+
+    /// Is there a parameter in LIMIT or OFFSET that the parts' text no longer has?
+    fn drops_params(&self, s: &ScatterSplices, splices: &[Splice]) -> bool {
+        let kept = |e: &Expr| match e {
+            Expr::Param(n) => splices
+                .iter()
+                .any(|s| s.text.contains(&format!("${n}::pg_catalog.int8"))),
+            _ => !has_param(e),
+        };
+        !s.scatter.limit.iter().chain(&s.scatter.offset).all(kept)
     }
 
     fn merge(&mut self, s: &ScatterSplices) -> Result<(Merge, Vec<Splice>), Fault> {
@@ -239,15 +317,24 @@ impl Binder<'_, '_> {
         merge.limit = self.count(s.scatter.limit.as_ref(), "LIMIT")?;
         merge.offset = self.count(s.scatter.offset.as_ref(), "OFFSET")?.unwrap_or(0);
         let mut splices = self.now_splices(&s.now)?;
-        splices.extend(s.hidden.iter().map(|(at, text)| Splice::insert(*at, text.clone())));
+        splices.extend(
+            s.hidden
+                .iter()
+                .map(|(at, text)| Splice::insert(*at, text.clone())),
+        );
         splices.extend(s.remove.iter().map(|at| Splice::replace(*at, "")));
         if s.scatter.limit.is_some() && s.scatter.push_limit {
+            // A parameter must stay in the text, or the server couldn't tell its type.
+            let fits = merge
+                .limit
+                .unwrap_or(0)
+                .checked_add(merge.offset)
+                .is_some_and(|n| i64::try_from(n).is_ok());
             let term = |e: &Option<Expr>, value: u64| match e {
-                // A parameter must stay in the text, or the server couldn't tell its type.
                 Some(Expr::Param(n)) => format!("${n}::pg_catalog.int8"),
                 _ => value.to_string(),
             };
-            if let Some(limit) = merge.limit {
+            if let Some(limit) = merge.limit.filter(|_| fits) {
                 let limit = term(&s.scatter.limit, limit);
                 let text = match merge.offset {
                     0 if !matches!(s.scatter.offset, Some(Expr::Param(_))) => format!(" LIMIT {limit}"),
@@ -264,17 +351,17 @@ impl Binder<'_, '_> {
         match self.constants().key(expr, KeyType::Int8) {
             Key::Known(Value::Int(n)) => match u64::try_from(n) {
                 Ok(n) => Ok(Some(n)),
-                Err(_) => Err(Fault::new(Code::LIMIT_NOT_KNOWN, format!("{what} must not be negative")).sqlstate(if what == "LIMIT" {
-                    "2201W"
-                } else {
-                    "2201X"
-                })),
+                Err(_) => Err(
+                    Fault::new(Code::LIMIT_NOT_KNOWN, format!("{what} must not be negative"))
+                        .sqlstate(if what == "LIMIT" { "2201W" } else { "2201X" }),
+                ),
             },
             Key::Null => Ok(None),
-            Key::Known(_) | Key::Nothing | Key::Unknown => {
-                Err(Fault::new(Code::LIMIT_NOT_KNOWN, format!("the value of {what} isn't an integer that can be read here"))
-                    .hint("Write a whole number, or pass a bigint parameter."))
-            }
+            Key::Known(_) | Key::Nothing | Key::Unknown => Err(Fault::new(
+                Code::LIMIT_NOT_KNOWN,
+                format!("the value of {what} isn't an integer that can be read here"),
+            )
+            .hint("Write a whole number, or pass a bigint parameter.")),
         }
     }
 
@@ -284,13 +371,16 @@ impl Binder<'_, '_> {
         for (table, set) in tables.tables.iter().zip(shards) {
             lists.push(match (&table.pruning, set) {
                 (Some(p), Some(set)) => Some(set.listed(&p.sharding).ok_or_else(|| {
-                    Fault::new(Code::UNSUPPORTED_STATEMENT, format!("the shards of {} can't be listed", table.table.name))
+                    Fault::new(
+                        Code::UNSUPPORTED_STATEMENT,
+                        format!("the shards of {} can't be listed", table.table.name),
+                    )
                 })?),
                 _ => None,
             });
         }
         let single = lists.iter().flatten().all(|l| l.len() <= 1);
-        if single {
+        if single && one_shard_per_name(tables, &lists) {
             let mut nodes = BTreeSet::new();
             let mut splices = Vec::new();
             let mut touched = Vec::new();
@@ -313,20 +403,47 @@ impl Binder<'_, '_> {
                 self.check_complete(tables, *node)?;
                 touched.dedup();
                 let text = self.spliced(splices);
-                return Ok(self.plan(vec![Part { shards: touched, ..part(*node, text) }], Merge::Relay));
+                return Ok(self.plan(
+                    vec![Part {
+                        shards: touched,
+                        ..part(*node, text)
+                    }],
+                    Merge::Relay,
+                ));
             }
         }
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let union: BTreeSet<ShardId> = lists.iter().flatten().flatten().copied().collect();
         let (merge, common) = self.merge(scatter)?;
-        let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else { return Err(cross_node()) };
+        let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else {
+            return Err(cross_node());
+        };
+        // Shard numbers of different placements don't go together, and a table that keeps its name would be
+        // read once for each shard of the others.
+        let alike = |p: &super::prune::Pruning| {
+            p.sharding.group == first.sharding.group && p.sharding.layout == first.sharding.layout
+        };
+        if union.is_empty() || !tables.tables.iter().filter_map(|t| t.pruning.as_ref()).all(alike) {
+            return Err(cross_node());
+        }
+        let needs_param_types = self.drops_params(scatter, &common);
         let mut parts = Vec::new();
         for shard in union {
             let node = first.sharding.node_of(shard);
             self.check_complete(tables, node)?;
             let mut splices = common.clone();
-            splices.extend(tables.tables.iter().filter(|t| t.pruning.is_some()).flat_map(|t| name_splice(t, shard)));
-            parts.push(Part { shards: vec![shard], ..part(node, self.spliced(splices)) });
+            splices.extend(
+                tables
+                    .tables
+                    .iter()
+                    .filter(|t| t.pruning.is_some())
+                    .flat_map(|t| name_splice(t, shard)),
+            );
+            parts.push(Part {
+                shards: vec![shard],
+                needs_param_types,
+                ..part(node, self.spliced(splices))
+            });
         }
         Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
     }
@@ -339,164 +456,30 @@ impl Binder<'_, '_> {
         });
         if missing { Err(cross_node()) } else { Ok(()) }
     }
-
-    fn insert(&mut self, insert: &InsertRoute) -> Planned {
-        let mut next_ids: Vec<Vec<i64>> = Vec::new();
-        // Ids first: rows are routed by them where they are the key.
-        for row in &insert.rows.rows {
-            let wanted = insert.rows.added.iter().filter(|(_, f)| *f == Fill::NextId).count()
-                + row.replaced.iter().filter(|(_, f)| *f == Fill::NextId).count();
-            let ids = (0..wanted).map(|_| (self.moment.next_id)()).collect::<Result<Vec<_>, _>>()?;
-            next_ids.push(ids);
-        }
-        let groups = self.insert_groups(insert, &next_ids)?;
-        let fills = !insert.rows.added.is_empty() || insert.replaced.iter().any(|r| !r.is_empty()) || !insert.now.is_empty();
-        let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
-        let mut parts = Vec::new();
-        for ((node, shard), rows) in &groups {
-            let separate = insert.table.pruning.as_ref().is_some_and(|p| p.sharding.layout == Layout::Separate);
-            let whole = rows.len() == insert.rows.rows.len();
-            let mut part = part(*node, Text::Original);
-            part.shards = shard.iter().copied().collect();
-            if let Some(p) = &insert.table.pruning
-                && !separate
-            {
-                part.shards = self.row_shards(insert, rows, &next_ids, &p.sharding)?.into_iter().collect();
-            }
-            if !whole || fills || separate {
-                let mut splices = self.row_splices(insert, rows, &next_ids)?;
-                if let (true, Some(shard)) = (separate, shard) {
-                    splices.extend(name_splice(&insert.table, *shard));
-                }
-                part.text = self.spliced(splices);
-                part.needs_param_types = !whole && self.compiled.has_params;
-            }
-            parts.push(part);
-        }
-        let merge = if everywhere { Merge::Same } else { Merge::Sum };
-        let mut plan = self.plan(parts, merge);
-        if let Home::Sharded(sharding) = &insert.table.table.home
-            && let Scheme::Time(time) = &sharding.scheme
-            && time.create_outside
-        {
-            let name = &insert.table.table.name;
-            plan.periods = plan.parts.iter().flat_map(|p| &p.shards).map(|s| (name.clone(), *s)).collect();
-        }
-        Ok(plan)
-    }
-
-    /// Which rows go where. With separate tables the shard is part of where.
-    #[allow(clippy::type_complexity)]
-    fn insert_groups(
-        &self,
-        insert: &InsertRoute,
-        ids: &[Vec<i64>],
-    ) -> Result<BTreeMap<(NodeId, Option<ShardId>), Vec<usize>>, Fault> {
-        let all: Vec<usize> = (0..insert.rows.rows.len()).collect();
-        let mut groups: BTreeMap<(NodeId, Option<ShardId>), Vec<usize>> = BTreeMap::new();
-        match &insert.table.table.home {
-            Home::Node(n) => {
-                groups.insert((*n, None), all);
-            }
-            Home::System => {
-                groups.insert((self.view.database.shell, None), all);
-            }
-            Home::Everywhere(nodes) => {
-                for n in nodes {
-                    groups.insert((*n, None), all.clone());
-                }
-            }
-            Home::Sharded(sharding) => {
-                for row in all {
-                    let shard = self.row_shard(insert, row, ids, sharding)?;
-                    let by_table = (sharding.layout == Layout::Separate).then_some(shard);
-                    groups.entry((sharding.node_of(shard), by_table)).or_default().push(row);
-                }
-            }
-        }
-        Ok(groups)
-    }
-
-    fn row_shards(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>], sharding: &Sharding) -> Result<BTreeSet<ShardId>, Fault> {
-        rows.iter().map(|r| self.row_shard(insert, *r, ids, sharding)).collect()
-    }
-
-    fn row_shard(&self, insert: &InsertRoute, row: usize, ids: &[Vec<i64>], sharding: &Sharding) -> Result<ShardId, Fault> {
-        let table = &insert.table.table.name;
-        let types = &insert.rows.key_types;
-        let mut key = Vec::new();
-        for ((source, ty), column) in insert.rows.rows[row].keys.iter().zip(types).zip(&sharding.key) {
-            let value = match source {
-                KeySource::Cell(expr) => self.constants().key(expr, *ty),
-                KeySource::Now => Key::Known(self.now_value(*ty)?),
-                // A generated key column is the only one generated, or the first id of the row.
-                KeySource::NextId => ids[row].first().map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
-            };
-            match value {
-                Key::Known(v) => key.push(v),
-                Key::Null => {
-                    return Err(Fault::new(Code::KEY_MISSING, format!("the sharding key {table}.{} must not be NULL", column.column))
-                        .sqlstate("23502"));
-                }
-                Key::Nothing | Key::Unknown => {
-                    return Err(Fault::new(
-                        Code::KEY_MISSING,
-                        format!("the value of the sharding key {table}.{} can't be read as {}", column.column, ty.sql()),
-                    )
-                    .hint("Write it in the type's standard form, or pass it as a parameter of the column's type."));
-                }
-            }
-        }
-        sharding.scheme.shard_of(&key, types).ok_or_else(|| {
-            let shown: Vec<String> = key.iter().map(ToString::to_string).collect();
-            Fault::new(Code::KEY_OUTSIDE, format!("no shard of {table} holds the key {}", shown.join(", ")))
-                .hint("Add the value to the table's rules.")
-        })
-    }
-
-    fn row_splices(&self, insert: &InsertRoute, rows: &[usize], ids: &[Vec<i64>]) -> Result<Vec<Splice>, Fault> {
-        let mut splices = self.now_splices(&insert.now)?;
-        let added = &insert.rows.added;
-        if !added.is_empty() {
-            let names: Vec<String> = added.iter().map(|(c, _)| format!(", \"{}\"", c.replace('"', "\"\""))).collect();
-            let text = format!("{}{}{}", insert.rows.list_prefix, names.concat(), insert.rows.list_suffix);
-            splices.push(Splice::insert(insert.list_at, text));
-        }
-        let kept: BTreeSet<usize> = rows.iter().copied().collect();
-        let mut first = true;
-        let mut previous_end = None;
-        for (i, span) in insert.spans.iter().enumerate() {
-            // From the end of the row before, so that the comma goes with its row.
-            let from = previous_end.unwrap_or(span.start);
-            previous_end = Some(span.end);
-            if !kept.contains(&i) {
-                splices.push(Splice::replace(super::query::Span { start: from, end: span.end }, ""));
-                continue;
-            }
-            if first && from != span.start {
-                splices.push(Splice::replace(super::query::Span { start: from, end: span.start }, " "));
-            }
-            first = false;
-            let mut next = ids[i].iter();
-            let mut text_of = |fill: &Fill| match fill {
-                Fill::NextId => Ok(next.next().map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
-                Fill::Now(ty) => self.now_text(sql_type(*ty)),
-            };
-            for ((_, fill), at) in insert.rows.rows[i].replaced.iter().zip(&insert.replaced[i]) {
-                splices.push(Splice::replace(*at, text_of(fill)?));
-            }
-            let values: Vec<String> =
-                added.iter().map(|(_, fill)| Ok(format!(", {}", text_of(fill)?))).collect::<Result<_, Fault>>()?;
-            if !values.is_empty() {
-                splices.push(Splice::insert(span.end - 1, values.concat()));
-            }
-        }
-        Ok(splices)
-    }
 }
 
 fn part(node: NodeId, text: Text) -> Part {
-    Part { node, text, shards: Vec::new(), needs_param_types: false }
+    Part {
+        node,
+        text,
+        shards: Vec::new(),
+        needs_param_types: false,
+    }
+}
+
+fn has_param(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(&mut |e| found |= matches!(e, Expr::Param(_)), &mut |_| {});
+    found
+}
+
+fn is_on(home: &Home, node: NodeId) -> bool {
+    match home {
+        Home::Node(n) => *n == node,
+        Home::Everywhere(list) => list.contains(&node),
+        Home::Sharded(s) => s.nodes.contains(&node),
+        Home::System => true,
+    }
 }
 
 fn cross_node() -> Fault {
@@ -511,10 +494,23 @@ fn listed(tables: &Tables, shards: &[Option<Shards>], node: Option<NodeId>) -> V
         if let (Some(p), Some(set)) = (&table.pruning, set)
             && let Some(list) = set.listed(&p.sharding)
         {
-            out.extend(list.into_iter().filter(|s| node.is_none_or(|n| p.sharding.node_of(*s) == n)));
+            out.extend(
+                list.into_iter()
+                    .filter(|s| node.is_none_or(|n| p.sharding.node_of(*s) == n)),
+            );
         }
     }
     out.into_iter().collect()
+}
+
+/// A WITH that is referenced twice is one place in the text, where one name only can be put.
+fn one_shard_per_name(tables: &Tables, lists: &[Option<Vec<ShardId>>]) -> bool {
+    let mut seen: BTreeMap<u32, ShardId> = BTreeMap::new();
+    tables.tables.iter().zip(lists).all(|(table, list)| {
+        let Some(list) = list else { return true };
+        let shard = list.first().copied().unwrap_or(ShardId(0));
+        *seen.entry(table.at.start).or_insert(shard) == shard
+    })
 }
 
 fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
@@ -524,7 +520,11 @@ fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
         return None;
     }
     let quote = |s: &str| format!("\"{}\"", s.replace('"', "\"\""));
-    let mut text = format!("{}.{}", quote(&table.table.name.schema), quote(&physical_name(rule, shard)));
+    let mut text = format!(
+        "{}.{}",
+        quote(&table.table.name.schema),
+        quote(&physical_name(rule, shard))
+    );
     if !table.table.has_alias {
         // The statement may qualify columns by the table's name.
         text.push_str(&format!(" AS {}", quote(&table.written)));
@@ -533,18 +533,39 @@ fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
 }
 
 fn hinted_shard(sharding: &Sharding, shard: i32, table: &NamedTable) -> Result<Shards, Fault> {
-    if sharding.fixed_shards().is_some_and(|n| shard < 0 || shard >= n as i32) {
+    if sharding
+        .fixed_shards()
+        .is_some_and(|n| shard < 0 || shard >= n as i32)
+    {
         return Err(Fault::new(
             Code::BAD_HINT,
-            format!("{} has no shard {shard}: they go from 0 to {}", table.table.name, sharding.place.len() - 1),
+            format!(
+                "{} has no shard {shard}: they go from 0 to {}",
+                table.table.name,
+                sharding.place.len() - 1
+            ),
         ));
     }
     Ok(Shards::These(BTreeSet::from([ShardId(shard)])))
 }
 
-fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zone: Option<&TimeZone>) -> Result<Shards, Fault> {
-    let bad = |why: &str| Fault::new(Code::BAD_HINT, format!("the key hint '{key}' for {}: {why}", table.table.name));
-    let parts: Vec<&str> = if pruning.keys.len() == 1 { vec![key] } else { key.split(',').map(str::trim).collect() };
+fn hinted_key(
+    pruning: &super::prune::Pruning,
+    key: &str,
+    table: &NamedTable,
+    zone: Option<&TimeZone>,
+) -> Result<Shards, Fault> {
+    let bad = |why: &str| {
+        Fault::new(
+            Code::BAD_HINT,
+            format!("the key hint '{key}' for {}: {why}", table.table.name),
+        )
+    };
+    let parts: Vec<&str> = if pruning.keys.len() == 1 {
+        vec![key]
+    } else {
+        key.split(',').map(str::trim).collect()
+    };
     if parts.len() != pruning.keys.len() {
         return Err(bad("it needs one value for each key column, separated by commas"));
     }
@@ -558,16 +579,12 @@ fn hinted_key(pruning: &super::prune::Pruning, key: &str, table: &NamedTable, zo
         }
         types.push(ty);
     }
-    let shard = pruning.sharding.scheme.shard_of(&values, &types).ok_or_else(|| bad("no shard holds it"))?;
+    let shard = pruning
+        .sharding
+        .scheme
+        .shard_of(&values, &types)
+        .ok_or_else(|| bad("no shard holds it"))?;
     Ok(Shards::These(BTreeSet::from([shard])))
-}
-
-fn sql_type(ty: KeyType) -> &'static str {
-    match ty {
-        KeyType::Date => "date",
-        KeyType::Timestamp => "timestamp",
-        _ => "timestamptz",
-    }
 }
 
 fn local_us(now_us: i64, zone: &TimeZone) -> i64 {

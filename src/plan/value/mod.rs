@@ -3,10 +3,15 @@
 //! The safe direction: `Unknown` widens the route (or refuses an INSERT); a wrong value would lose
 //! rows, so only forms whose meaning is certain are read.
 
-use jiff::civil;
+mod binary;
+mod times;
+
 use jiff::tz::TimeZone;
 
 use crate::model::{KeyType, Value};
+
+use binary::{binary, binary_array};
+use times::{date, in_zone, timestamp};
 
 use super::lex;
 use super::query::Expr;
@@ -30,6 +35,9 @@ pub struct Constants<'a> {
     pub slots: &'a [(SlotKind, &'a str)],
     pub params: &'a Params<'a>,
     pub time_zone: Option<&'a TimeZone>,
+    /// Parameters whose type, where the client declares none, is for the server to find: they stand
+    /// in places that may want different ones.
+    pub untyped: &'a [u16],
 }
 
 /// Microseconds from 1970-01-01 to 2000-01-01.
@@ -53,7 +61,12 @@ impl Constants<'_> {
         if let Expr::Slot(i) = expr
             && let Some((SlotKind::List, text)) = self.slots.get(*i)
         {
-            return Some(shape::list_items(text).into_iter().map(|(k, t)| literal(k, t, ty, self.time_zone)).collect());
+            return Some(
+                shape::list_items(text)
+                    .into_iter()
+                    .map(|(k, t)| literal(k, t, ty, self.time_zone))
+                    .collect(),
+            );
         }
         Some(vec![self.key(expr, ty)])
     }
@@ -68,6 +81,16 @@ impl Constants<'_> {
             Expr::Param(n) => {
                 let i = usize::from(*n) - 1;
                 let bytes = (*self.params.values.get(i)?)?;
+                match self.params.types.get(i).copied().unwrap_or(0) {
+                    0 if self.untyped.contains(n) => return None,
+                    0 | 705 => {}
+                    oid => {
+                        let element = array_element(oid)?;
+                        if element != ty && !(element.is_integer() && ty.is_integer()) {
+                            return None;
+                        }
+                    }
+                }
                 if self.params.binary.get(i).copied().unwrap_or(false) {
                     return binary_array(bytes, ty);
                 }
@@ -76,7 +99,11 @@ impl Constants<'_> {
             Expr::Cast { expr, ty: cast } => {
                 let element = cast.strip_suffix("[]")?;
                 let same = KeyType::from_sql(element)?;
-                return if same == ty || (same.is_integer() && ty.is_integer()) { self.array(expr, ty) } else { None };
+                return if same == ty || (same.is_integer() && ty.is_integer()) {
+                    self.array(expr, ty)
+                } else {
+                    None
+                };
             }
             _ => return None,
         };
@@ -110,8 +137,20 @@ impl Constants<'_> {
             Expr::Param(n) => self.param(usize::from(*n) - 1, ty),
             Expr::Null => Key::Null,
             Expr::Bool(b) if ty == KeyType::Bool => Key::Known(Value::Bool(*b)),
+            Expr::Negate(inner) if self.is_integer(inner) && ty.is_integer() => {
+                // The least bigint is the negation of a number that is out of range itself.
+                let text = match inner.as_ref() {
+                    Expr::Slot(i) => self.slots.get(*i).map_or("", |s| s.1),
+                    _ => "",
+                };
+                format!("-{text}")
+                    .parse()
+                    .map_or(Key::Nothing, |i| Key::Known(Value::Int(i)))
+            }
             Expr::Negate(inner) => match self.key(inner, ty) {
-                Key::Known(Value::Int(i)) => i.checked_neg().map_or(Key::Unknown, |i| Key::Known(Value::Int(i))),
+                Key::Known(Value::Int(i)) => i
+                    .checked_neg()
+                    .map_or(Key::Unknown, |i| Key::Known(Value::Int(i))),
                 // -9223372036854775808 is written as the negation of a number out of range.
                 Key::Nothing | Key::Unknown | Key::Known(_) => Key::Unknown,
                 Key::Null => Key::Null,
@@ -121,12 +160,19 @@ impl Constants<'_> {
         }
     }
 
+    fn is_integer(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Slot(i) if matches!(self.slots.get(*i), Some((SlotKind::Integer, _))))
+    }
+
     /// `'…'::type` and `$1::type`: only casts to the column's own type are read; a cast to another
     /// type changes what is compared.
     fn cast(&self, expr: &Expr, cast: &str, ty: KeyType) -> Key {
-        let Some(to) = KeyType::from_sql(cast) else { return Key::Unknown };
+        let Some(to) = KeyType::from_sql(cast) else {
+            return Key::Unknown;
+        };
         // A length or precision changes the value: varchar(3), timestamp(0).
-        if cast.contains('(') {
+        // `char` alone is char(1).
+        if cast.contains('(') || matches!(cast, "char" | "character") {
             return Key::Unknown;
         }
         let compatible = to == ty
@@ -151,9 +197,14 @@ impl Constants<'_> {
     }
 
     fn param(&self, i: usize, ty: KeyType) -> Key {
-        let Some(value) = self.params.values.get(i) else { return Key::Unknown };
+        let Some(value) = self.params.values.get(i) else {
+            return Key::Unknown;
+        };
         let Some(bytes) = value else { return Key::Null };
         let declared = self.params.types.get(i).copied().unwrap_or(0);
+        if matches!(declared, 0 | 705) && self.untyped.iter().any(|n| usize::from(*n) == i + 1) {
+            return Key::Unknown;
+        }
         if self.params.binary.get(i).copied().unwrap_or(false) {
             return binary(bytes, declared, ty);
         }
@@ -191,6 +242,23 @@ fn type_of(oid: u32) -> Option<KeyType> {
     })
 }
 
+fn array_element(oid: u32) -> Option<KeyType> {
+    Some(match oid {
+        1000 => KeyType::Bool,
+        1001 => KeyType::Bytea,
+        1005 => KeyType::Int2,
+        1007 => KeyType::Int4,
+        1016 => KeyType::Int8,
+        1009 | 1015 => KeyType::Text,
+        1014 => KeyType::Bpchar,
+        1115 => KeyType::Timestamp,
+        1182 => KeyType::Date,
+        1185 => KeyType::Timestamptz,
+        2951 => KeyType::Uuid,
+        _ => return None,
+    })
+}
+
 fn literal(kind: SlotKind, text: &str, ty: KeyType, zone: Option<&TimeZone>) -> Key {
     match kind {
         SlotKind::String => match lex::unquote(text) {
@@ -217,7 +285,11 @@ fn decimal_as_int(text: &str) -> Key {
     if fraction.bytes().any(|b| b != b'0') {
         return Key::Nothing;
     }
-    match if whole.is_empty() { Ok(0) } else { whole.parse::<i64>() } {
+    match if whole.is_empty() {
+        Ok(0)
+    } else {
+        whole.parse::<i64>()
+    } {
         Ok(i) => Key::Known(Value::Int(i)),
         Err(_) => Key::Unknown,
     }
@@ -276,184 +348,10 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
-}
-
-/// `YYYY-MM-DD` only: other forms depend on DateStyle.
-fn date(text: &str) -> Option<Value> {
-    Some(Value::Date(i32::try_from(days(text.trim_matches(' '))?).ok()?))
-}
-
-fn days(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return None;
-    }
-    let number = |range: std::ops::Range<usize>| {
-        let part = &text[range];
-        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<i16>().ok())?
-    };
-    let day = civil::Date::new(number(0..4)?, number(5..7)? as i8, number(8..10)? as i8).ok()?;
-    // The year 0 is an error at the server.
-    if day.year() < 1 {
-        return None;
-    }
-    let since = day.since((jiff::Unit::Day, civil::date(1970, 1, 1))).ok()?;
-    Some(i64::from(since.get_days()) - EPOCH_DAYS)
-}
-
-/// ISO 8601: date, optionally a time with fraction, optionally an offset. Local microseconds since
-/// 2000-01-01 and the offset in microseconds.
-fn timestamp(text: &str) -> Option<(i64, Option<i64>)> {
-    let text = text.trim_matches(' ');
-    let day = days(text.get(..10)?)?;
-    let rest = &text[10..];
-    if rest.is_empty() {
-        return Some((day.checked_mul(86_400_000_000)?, None));
-    }
-    let rest = rest.strip_prefix(['T', ' '])?;
-    let cut = rest.find(['+', '-', 'Z', 'z']).unwrap_or(rest.len());
-    let (clock, zone) = rest.split_at(cut);
-    let clock = clock.trim_end_matches(' ');
-    let two = |s: &str, max: i64| -> Option<i64> {
-        if s.len() != 2 || !s.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        s.parse::<i64>().ok().filter(|n| *n <= max)
-    };
-    let mut parts = clock.split(':');
-    let hour = two(parts.next()?, 23)?;
-    let minute = two(parts.next()?, 59)?;
-    let mut us = (hour * 3600 + minute * 60) * 1_000_000;
-    if let Some(seconds) = parts.next() {
-        let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-        us += two(whole, 59)? * 1_000_000;
-        // More than six digits are rounded by the server: not read.
-        if fraction.len() > 6 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        if !fraction.is_empty() {
-            us += format!("{fraction:0<6}").parse::<i64>().ok()?;
-        }
-    }
-    if parts.next().is_some() {
-        return None;
-    }
-    let offset = match zone.as_bytes() {
-        [] => None,
-        [b'Z' | b'z'] => Some(0),
-        [sign, ..] => {
-            let digits = &zone[1..];
-            let (h, m) = match digits.len() {
-                2 => (two(digits, 15)?, 0),
-                4 => (two(&digits[..2], 15)?, two(&digits[2..], 59)?),
-                5 => (two(digits.get(..2)?, 15)?, two(digits.get(3..)?, 59)?),
-                _ => return None,
-            };
-            if digits.len() == 5 && digits.as_bytes()[2] != b':' {
-                return None;
-            }
-            let abs = (h * 60 + m) * 60_000_000;
-            Some(if *sign == b'-' { -abs } else { abs })
-        }
-    };
-    Some((day.checked_mul(86_400_000_000)?.checked_add(us)?, offset))
-}
-
-/// A local time of the session's zone as UTC. None in a gap or fold: servers differ from one
-/// another there only by version, but a wrong hour would be a wrong shard.
-fn in_zone(local_us: i64, zone: &TimeZone) -> Option<i64> {
-    let unix = local_us.checked_add(EPOCH_US)?;
-    let stamp = jiff::Timestamp::from_microsecond(unix).ok()?;
-    let civil = stamp.to_zoned(TimeZone::UTC).datetime();
-    let ambiguous = zone.to_ambiguous_timestamp(civil);
-    let exact = ambiguous.unambiguous().ok()?;
-    exact.as_microsecond().checked_sub(EPOCH_US)
-}
-
-fn int_be(bytes: &[u8]) -> Option<i64> {
-    Some(match bytes.len() {
-        2 => i64::from(i16::from_be_bytes(bytes.try_into().ok()?)),
-        4 => i64::from(i32::from_be_bytes(bytes.try_into().ok()?)),
-        8 => i64::from_be_bytes(bytes.try_into().ok()?),
-        _ => return None,
-    })
-}
-
-fn type_width(ty: KeyType) -> usize {
-    match ty {
-        KeyType::Int2 => 2,
-        KeyType::Int4 | KeyType::Date => 4,
-        KeyType::Int8 | KeyType::Timestamp | KeyType::Timestamptz => 8,
-        KeyType::Bool => 1,
-        KeyType::Uuid => 16,
-        KeyType::Text | KeyType::Bpchar | KeyType::Bytea => 0,
-    }
-}
-
-/// A parameter in binary format, of its declared type, or else of the column's.
-fn binary(bytes: &[u8], declared: u32, ty: KeyType) -> Key {
-    let from = match declared {
-        0 | 705 => ty,
-        oid => match type_of(oid) {
-            Some(t) => t,
-            None => return Key::Unknown,
-        },
-    };
-    if !(from == ty || (from.is_integer() && ty.is_integer())) {
-        return Key::Unknown;
-    }
-    let width = type_width(from);
-    if width != 0 && bytes.len() != width {
-        return Key::Unknown;
-    }
-    let value = match from {
-        KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => int_be(bytes).map(Value::Int),
-        KeyType::Text => Some(Value::Text(bytes.into())),
-        KeyType::Bpchar => {
-            let end = bytes.iter().rposition(|b| *b != b' ').map_or(0, |i| i + 1);
-            Some(Value::Text(bytes[..end].into()))
-        }
-        KeyType::Bool => match bytes {
-            [0] => Some(Value::Bool(false)),
-            [1] => Some(Value::Bool(true)),
-            _ => None,
-        },
-        KeyType::Uuid => bytes.try_into().ok().map(Value::Uuid),
-        KeyType::Bytea => Some(Value::Bytea(bytes.into())),
-        KeyType::Date => int_be(bytes).and_then(|i| i32::try_from(i).ok()).map(Value::Date),
-        KeyType::Timestamp | KeyType::Timestamptz => int_be(bytes).map(Value::Timestamp),
-    };
-    value.map_or(Key::Unknown, Key::Known)
-}
-
-/// PostgreSQL's `array_send`: dimensions, has-null flag, element type, then per dimension length
-/// and lower bound, then length-prefixed elements.
-fn binary_array(bytes: &[u8], ty: KeyType) -> Option<Vec<Key>> {
-    let word = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes);
-    let dimensions = word(0)?;
-    let element = word(8)? as u32;
-    if dimensions == 0 {
-        return Some(Vec::new());
-    }
-    if dimensions != 1 {
-        return None;
-    }
-    let count = usize::try_from(word(12)?).ok()?;
-    let mut at = 20;
-    let mut out = Vec::new();
-    for _ in 0..count {
-        let length = word(at)?;
-        at += 4;
-        if length < 0 {
-            out.push(Key::Null);
-            continue;
-        }
-        let end = at.checked_add(usize::try_from(length).ok()?)?;
-        out.push(binary(bytes.get(at..end)?, element, ty));
-        at = end;
-    }
-    Some(out)
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -468,13 +366,25 @@ mod tests {
     fn text_is_read_as_the_type_reads_it_or_not_at_all() {
         assert_eq!(utc(" 42 ", KeyType::Int8), Key::Known(Value::Int(42)));
         assert_eq!(utc("0x2A", KeyType::Int8), Key::Unknown);
-        assert_eq!(utc("a ", KeyType::Bpchar), Key::Known(Value::Text(b"a"[..].into())));
+        assert_eq!(
+            utc("a ", KeyType::Bpchar),
+            Key::Known(Value::Text(b"a"[..].into()))
+        );
         assert_eq!(utc("2000-01-02", KeyType::Date), Key::Known(Value::Date(1)));
         assert_eq!(utc("01/02/2026", KeyType::Date), Key::Unknown);
         assert_eq!(utc("2026-02-30", KeyType::Date), Key::Unknown);
-        assert_eq!(utc("2000-01-01 00:00:01.5", KeyType::Timestamp), Key::Known(Value::Timestamp(1_500_000)));
-        assert_eq!(utc("2000-01-01T01:00+01", KeyType::Timestamptz), Key::Known(Value::Timestamp(0)));
-        assert_eq!(utc("2000-01-01 01:00:00+01:00", KeyType::Timestamptz), Key::Known(Value::Timestamp(0)));
+        assert_eq!(
+            utc("2000-01-01 00:00:01.5", KeyType::Timestamp),
+            Key::Known(Value::Timestamp(1_500_000))
+        );
+        assert_eq!(
+            utc("2000-01-01T01:00+01", KeyType::Timestamptz),
+            Key::Known(Value::Timestamp(0))
+        );
+        assert_eq!(
+            utc("2000-01-01 01:00:00+01:00", KeyType::Timestamptz),
+            Key::Known(Value::Timestamp(0))
+        );
         assert_eq!(utc("now", KeyType::Timestamptz), Key::Unknown);
     }
 
@@ -484,13 +394,30 @@ mod tests {
         let january = text_value("2026-02-01", KeyType::Timestamptz, Some(&shanghai));
         assert_eq!(january, utc("2026-01-31 16:00:00Z", KeyType::Timestamptz));
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        assert_eq!(text_value("2026-03-29 02:30:00", KeyType::Timestamptz, Some(&berlin)), Key::Unknown);
+        assert_eq!(
+            text_value("2026-03-29 02:30:00", KeyType::Timestamptz, Some(&berlin)),
+            Key::Unknown
+        );
     }
 
     #[test]
     fn decimals_equal_integers_only_when_whole() {
-        assert_eq!(literal(SlotKind::Decimal, "5.0", KeyType::Int8, Some(&TimeZone::UTC)), Key::Known(Value::Int(5)));
-        assert_eq!(literal(SlotKind::Decimal, "5.5", KeyType::Int8, Some(&TimeZone::UTC)), Key::Nothing);
-        assert_eq!(literal(SlotKind::Integer, "99999999999999999999", KeyType::Int8, Some(&TimeZone::UTC)), Key::Nothing);
+        assert_eq!(
+            literal(SlotKind::Decimal, "5.0", KeyType::Int8, Some(&TimeZone::UTC)),
+            Key::Known(Value::Int(5))
+        );
+        assert_eq!(
+            literal(SlotKind::Decimal, "5.5", KeyType::Int8, Some(&TimeZone::UTC)),
+            Key::Nothing
+        );
+        assert_eq!(
+            literal(
+                SlotKind::Integer,
+                "99999999999999999999",
+                KeyType::Int8,
+                Some(&TimeZone::UTC)
+            ),
+            Key::Nothing
+        );
     }
 }

@@ -1,0 +1,266 @@
+//! The rows of an INSERT, each to the node of its key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
+use crate::topology::placement::Scheme;
+use crate::topology::{Layout, Sharding};
+
+use super::super::compile::InsertRoute;
+use super::super::insert::{Fill, KeySource};
+use super::super::query::Span;
+use super::super::scope::Home;
+use super::super::splice::Splice;
+use super::super::types::{Merge, Planned, Text};
+use super::super::value::Key;
+use super::{Binder, name_splice, part};
+
+impl Binder<'_, '_> {
+    pub(super) fn insert(&mut self, insert: &InsertRoute) -> Planned {
+        let mut next_ids: Vec<Vec<i64>> = Vec::new();
+        // Ids first: rows are routed by them where they are the key.
+        for row in &insert.rows.rows {
+            let wanted = insert
+                .rows
+                .added
+                .iter()
+                .filter(|(_, f)| *f == Fill::NextId)
+                .count()
+                + row.replaced.iter().filter(|(_, f)| *f == Fill::NextId).count();
+            let ids = (0..wanted)
+                .map(|_| (self.moment.next_id)())
+                .collect::<Result<Vec<_>, _>>()?;
+            next_ids.push(ids);
+        }
+        let groups = self.insert_groups(insert, &next_ids)?;
+        let fills = !insert.rows.added.is_empty()
+            || insert.replaced.iter().any(|r| !r.is_empty())
+            || !insert.now.is_empty();
+        let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
+        let mut parts = Vec::new();
+        for ((node, shard), rows) in &groups {
+            let separate = insert
+                .table
+                .pruning
+                .as_ref()
+                .is_some_and(|p| p.sharding.layout == Layout::Separate);
+            let whole = rows.len() == insert.rows.rows.len();
+            let mut part = part(*node, Text::Original);
+            part.shards = shard.iter().copied().collect();
+            if let Some(p) = &insert.table.pruning
+                && !separate
+            {
+                part.shards = self
+                    .row_shards(insert, rows, &next_ids, &p.sharding)?
+                    .into_iter()
+                    .collect();
+            }
+            if !whole || fills || separate {
+                let mut splices = self.row_splices(insert, rows, &next_ids)?;
+                if let (true, Some(shard)) = (separate, shard) {
+                    splices.extend(name_splice(&insert.table, *shard));
+                }
+                part.text = self.spliced(splices);
+                part.needs_param_types = !whole && self.compiled.has_params;
+            }
+            parts.push(part);
+        }
+        let merge = if everywhere { Merge::Same } else { Merge::Sum };
+        let mut plan = self.plan(parts, merge);
+        if let Home::Sharded(sharding) = &insert.table.table.home
+            && let Scheme::Time(time) = &sharding.scheme
+            && time.create_outside
+        {
+            let name = &insert.table.table.name;
+            plan.periods = plan
+                .parts
+                .iter()
+                .flat_map(|p| &p.shards)
+                .map(|s| (name.clone(), *s))
+                .collect();
+        }
+        Ok(plan)
+    }
+
+    /// Which rows go where. With separate tables the shard is part of where.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn insert_groups(
+        &self,
+        insert: &InsertRoute,
+        ids: &[Vec<i64>],
+    ) -> Result<BTreeMap<(NodeId, Option<ShardId>), Vec<usize>>, Fault> {
+        let all: Vec<usize> = (0..insert.rows.rows.len()).collect();
+        let mut groups: BTreeMap<(NodeId, Option<ShardId>), Vec<usize>> = BTreeMap::new();
+        match &insert.table.table.home {
+            Home::Node(n) => {
+                groups.insert((*n, None), all);
+            }
+            Home::System => {
+                groups.insert((self.view.database.shell, None), all);
+            }
+            Home::Everywhere(nodes) => {
+                for n in nodes {
+                    groups.insert((*n, None), all.clone());
+                }
+            }
+            Home::Sharded(sharding) => {
+                for row in all {
+                    let shard = self.row_shard(insert, row, ids, sharding)?;
+                    let by_table = (sharding.layout == Layout::Separate).then_some(shard);
+                    groups
+                        .entry((sharding.node_of(shard), by_table))
+                        .or_default()
+                        .push(row);
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn row_shards(
+        &self,
+        insert: &InsertRoute,
+        rows: &[usize],
+        ids: &[Vec<i64>],
+        sharding: &Sharding,
+    ) -> Result<BTreeSet<ShardId>, Fault> {
+        rows.iter()
+            .map(|r| self.row_shard(insert, *r, ids, sharding))
+            .collect()
+    }
+
+    pub(super) fn row_shard(
+        &self,
+        insert: &InsertRoute,
+        row: usize,
+        ids: &[Vec<i64>],
+        sharding: &Sharding,
+    ) -> Result<ShardId, Fault> {
+        let table = &insert.table.table.name;
+        let types = &insert.rows.key_types;
+        let mut key = Vec::new();
+        for ((source, ty), column) in insert.rows.rows[row].keys.iter().zip(types).zip(&sharding.key) {
+            let value = match source {
+                KeySource::Cell(expr) => self.constants().key(expr, *ty),
+                KeySource::Now => Key::Known(self.now_value(*ty)?),
+                KeySource::NextId(n) => ids[row]
+                    .get(*n)
+                    .map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
+            };
+            match value {
+                // What an assignment to varchar(n) cuts off isn't known here.
+                Key::Known(Value::Text(t))
+                    if *ty == KeyType::Text && t.last() == Some(&b' ') && insert.rows.cut_blanks =>
+                {
+                    return Err(Fault::new(
+                        Code::KEY_MISSING,
+                        format!(
+                            "a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off",
+                            column.column
+                        ),
+                    ));
+                }
+                Key::Known(v) => key.push(v),
+                Key::Null => {
+                    return Err(Fault::new(
+                        Code::KEY_MISSING,
+                        format!("the sharding key {table}.{} must not be NULL", column.column),
+                    )
+                    .sqlstate("23502"));
+                }
+                Key::Nothing | Key::Unknown => {
+                    return Err(Fault::new(
+                        Code::KEY_MISSING,
+                        format!("the value of the sharding key {table}.{} can't be read as {}", column.column, ty.sql()),
+                    )
+                    .hint("Write it in the type's standard form, or pass it as a parameter of the column's type."));
+                }
+            }
+        }
+        sharding.scheme.shard_of(&key, types).ok_or_else(|| {
+            let shown: Vec<String> = key.iter().map(ToString::to_string).collect();
+            Fault::new(
+                Code::KEY_OUTSIDE,
+                format!("no shard of {table} holds the key {}", shown.join(", ")),
+            )
+            .hint("Add the value to the table's rules.")
+        })
+    }
+
+    pub(super) fn row_splices(
+        &self,
+        insert: &InsertRoute,
+        rows: &[usize],
+        ids: &[Vec<i64>],
+    ) -> Result<Vec<Splice>, Fault> {
+        let mut splices = self.now_splices(&insert.now)?;
+        let added = &insert.rows.added;
+        if !added.is_empty() {
+            let names: Vec<String> = added
+                .iter()
+                .map(|(c, _)| format!(", \"{}\"", c.replace('"', "\"\"")))
+                .collect();
+            let text = format!(
+                "{}{}{}",
+                insert.rows.list_prefix,
+                names.concat(),
+                insert.rows.list_suffix
+            );
+            splices.push(Splice::insert(insert.list_at, text));
+        }
+        let kept: BTreeSet<usize> = rows.iter().copied().collect();
+        let mut first = true;
+        let mut previous_end = None;
+        for (i, span) in insert.spans.iter().enumerate() {
+            // From the end of the row before, so that the comma goes with its row.
+            let from = previous_end.unwrap_or(span.start);
+            previous_end = Some(span.end);
+            if !kept.contains(&i) {
+                splices.push(Splice::replace(
+                    Span {
+                        start: from,
+                        end: span.end,
+                    },
+                    "",
+                ));
+                continue;
+            }
+            if first && from != span.start {
+                splices.push(Splice::replace(
+                    Span {
+                        start: from,
+                        end: span.start,
+                    },
+                    " ",
+                ));
+            }
+            first = false;
+            let mut next = ids[i].iter();
+            let mut text_of = |fill: &Fill| match fill {
+                Fill::NextId => Ok(next
+                    .next()
+                    .map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
+                Fill::Now(ty) => self.now_text(sql_type(*ty)),
+            };
+            for ((_, fill), at) in insert.rows.rows[i].replaced.iter().zip(&insert.replaced[i]) {
+                splices.push(Splice::replace(*at, text_of(fill)?));
+            }
+            let values: Vec<String> = added
+                .iter()
+                .map(|(_, fill)| Ok(format!(", {}", text_of(fill)?)))
+                .collect::<Result<_, Fault>>()?;
+            if !values.is_empty() {
+                splices.push(Splice::insert(span.end - 1, values.concat()));
+            }
+        }
+        Ok(splices)
+    }
+}
+
+fn sql_type(ty: KeyType) -> &'static str {
+    match ty {
+        KeyType::Date => "date",
+        KeyType::Timestamp => "timestamp",
+        _ => "timestamptz",
+    }
+}

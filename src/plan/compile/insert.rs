@@ -1,0 +1,167 @@
+//! INSERT: which way its rows go, and what can't be split.
+
+use crate::model::{Code, Fault};
+use crate::topology::Layout;
+
+use super::super::analyze::Analysis;
+use super::super::functions;
+use super::super::insert;
+use super::super::query::{Conflict, Expr, Insert, InsertSource, Lowered, Span};
+use super::super::scope::{Home, TableRef};
+use super::{Compiler, InsertRoute, Route, target};
+
+impl Compiler<'_> {
+    pub(super) fn insert(&self, i: &Insert, lowered: &Lowered, analysis: &Analysis) -> Result<Route, Fault> {
+        let Some(target) = target(analysis, &i.table.name) else {
+            return Err(Fault::internal("the target of the INSERT was not found"));
+        };
+        if let Some(conflict) = &i.conflict {
+            self.refuse_key_update(target, &conflict.set)?;
+            self.check_conflict(target, conflict)?;
+        }
+        let generates = target.rule.as_ref().is_some_and(|r| !r.generate.is_empty());
+        match (&i.source, &target.home) {
+            (InsertSource::Values(values), Home::Sharded(_) | Home::Everywhere(_)) => {
+                self.rows(i, values, target, lowered, analysis)
+            }
+            (InsertSource::Values(values), Home::Node(_)) if generates => {
+                self.rows(i, values, target, lowered, analysis)
+            }
+            (_, Home::Node(_) | Home::System) => self.tables(lowered, analysis, true),
+            (InsertSource::Query(q), Home::Everywhere(nodes)) => {
+                if q.is_limited() && nodes.len() > 1 {
+                    return Err(Fault::new(
+                        Code::BROADCAST_DIVERGES,
+                        "INSERT … SELECT … LIMIT may pick other rows on each node",
+                    ));
+                }
+                self.same_everywhere(nodes, target, lowered, analysis)
+            }
+            (InsertSource::DefaultValues, Home::Everywhere(nodes)) if nodes.len() == 1 => {
+                Ok(Route::Fixed(nodes[0]))
+            }
+            (InsertSource::Query(_) | InsertSource::DefaultValues, Home::Sharded(s))
+                if s.nodes.len() == 1 && s.layout != Layout::Separate =>
+            {
+                self.tables(lowered, analysis, true)
+            }
+            (InsertSource::DefaultValues, Home::Sharded(_) | Home::Everywhere(_)) => Err(Fault::new(
+                Code::KEY_MISSING,
+                format!("INSERT INTO {} DEFAULT VALUES gives no sharding key", target.name),
+            )),
+            (InsertSource::Query(_), Home::Sharded(_)) => Err(Fault::new(
+                Code::WRITE_ACROSS_NODES,
+                format!(
+                    "INSERT INTO {} … SELECT can't be split over its nodes",
+                    target.name
+                ),
+            )
+            .hint("Read the rows first and insert them as VALUES.")),
+        }
+    }
+
+    /// A conflict is only seen within a shard: its target must hold the key wherever the server
+    /// doesn't demand that anyway.
+    pub(super) fn check_conflict(&self, target: &TableRef, conflict: &Conflict) -> Result<(), Fault> {
+        let Home::Sharded(sharding) = &target.home else {
+            return Ok(());
+        };
+        let unique_holds_key =
+            |columns: &[Box<str>]| sharding.key.iter().all(|k| columns.contains(&k.column));
+        let safe = match sharding.layout {
+            // The server refuses unique keys without the partition key.
+            Layout::Partitioned => true,
+            Layout::PerNode | Layout::Separate => {
+                if conflict.columns.is_empty() {
+                    target
+                        .info
+                        .as_ref()
+                        .is_some_and(|i| i.unique.iter().all(|u| unique_holds_key(u)))
+                } else {
+                    unique_holds_key(&conflict.columns)
+                }
+            }
+        };
+        if safe || sharding.place.len() == 1 {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::WRITE_ACROSS_NODES,
+            "ON CONFLICT must name columns that include the sharding key",
+        )
+        .hint("A row that conflicts may be on another node, where it would not be seen."))
+    }
+
+    pub(super) fn rows(
+        &self,
+        i: &Insert,
+        values: &[Vec<Expr>],
+        target: &TableRef,
+        lowered: &Lowered,
+        analysis: &Analysis,
+    ) -> Result<Route, Fault> {
+        let others = analysis
+            .facts
+            .refs
+            .iter()
+            .filter(|r| r.span != target.span)
+            .count();
+        if others > 0 || !i.ctes.is_empty() {
+            let one = match &target.home {
+                Home::Everywhere(nodes) if nodes.len() == 1 => Some(nodes[0]),
+                Home::Sharded(s) if s.nodes.len() == 1 => Some(s.nodes[0]),
+                Home::Node(n) => Some(*n),
+                Home::Everywhere(_) | Home::Sharded(_) | Home::System => None,
+            };
+            if one.is_none() {
+                return Err(Fault::new(
+                    Code::WRITE_ACROSS_NODES,
+                    format!(
+                        "INSERT INTO {} with subqueries can't be split over its nodes",
+                        target.name
+                    ),
+                )
+                .hint("Read the values first and pass them as constants."));
+            }
+            return self.tables(lowered, analysis, true);
+        }
+        if let Home::Everywhere(nodes) = &target.home
+            && nodes.len() > 1
+        {
+            for call in &analysis.calls {
+                let name = call.name.last();
+                if functions::differs_by_call(name, &self.db().catalog) {
+                    return Err(Fault::new(
+                        Code::BROADCAST_DIVERGES,
+                        format!("{name}() would give each copy of the row another value"),
+                    )
+                    .hint("Compute the value first and pass it as a constant."));
+                }
+            }
+        }
+        let rows = insert::rows(i, values, target, self.sql, self.tokens, self.view)?;
+        let replaced: Vec<Vec<Span>> = rows
+            .rows
+            .iter()
+            .map(|r| r.replaced.iter().map(|(s, _)| self.shape.range(*s)).collect())
+            .collect();
+        // The other now()s matter only where copies must agree.
+        let now = match &target.home {
+            Home::Everywhere(nodes) if nodes.len() > 1 => {
+                let taken: Vec<Span> = replaced.iter().flatten().copied().collect();
+                let mut all = self.now_splices(analysis)?;
+                all.retain(|n| !taken.iter().any(|t| t.start <= n.at.start && n.at.end <= t.end));
+                all
+            }
+            Home::Everywhere(_) | Home::Node(_) | Home::Sharded(_) | Home::System => Vec::new(),
+        };
+        Ok(Route::Insert(Box::new(InsertRoute {
+            table: self.named(target, analysis),
+            list_at: self.shape.position(rows.list_at),
+            spans: rows.rows.iter().map(|r| self.shape.range(r.span)).collect(),
+            replaced,
+            now,
+            rows,
+        })))
+    }
+}

@@ -1,0 +1,416 @@
+//! Shape → Compiled: everything about a statement that doesn't depend on its values.
+
+mod effects;
+mod insert;
+mod names;
+
+use std::sync::Arc;
+
+use crate::model::{Code, Fault, NodeId};
+use crate::topology::{Database, Layout};
+
+use super::analyze::{Analysis, analyze};
+use super::functions;
+use super::insert::Rows;
+use super::lex::{Kind as TokenKind, Token};
+use super::lower;
+use super::prune::Pruning;
+use super::query::{Assignment, Lowered, Name, Root, Span, Write};
+use super::scatter::{self, Scatter, Source};
+use super::scope::{Home, TableRef};
+use super::set_config::{self, SetCall};
+use super::shape::{Shape, Slot};
+use super::types::{ReadHint, Role, SessionView};
+
+/// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The text without its literals; splices are in its coordinates.
+    pub(super) shape: String,
+    pub(super) slots: Vec<Slot>,
+    pub(super) route: Route,
+    pub(super) role: Role,
+    pub(super) writes: bool,
+    pub(super) changes_catalog: bool,
+    pub(super) pins: bool,
+    pub(super) outside_txn: bool,
+    /// Not a query: planned anew each time.
+    pub(super) is_utility: bool,
+    /// Slots whose values planning has read.
+    pub(super) pinned: Vec<usize>,
+    /// Calls of `set_config()` that the session takes over.
+    pub(super) sets: Vec<SetCall>,
+    /// `$n` occurs.
+    pub(super) has_params: bool,
+    /// See `Constants::untyped`.
+    pub(super) untyped: Vec<u16>,
+}
+
+/// How to find the nodes.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// One node, whatever the values.
+    Fixed(NodeId),
+    /// The same text on each; copies of the same rows or the same DDL.
+    Same {
+        nodes: Vec<NodeId>,
+        now: Vec<NowSplice>,
+    },
+    /// Statements of Margay's own making, in order (DDL of a sharded table).
+    Parts(Vec<(NodeId, String)>),
+    Tables(Box<Tables>),
+    Insert(Box<InsertRoute>),
+    /// Can't be done, whatever the values.
+    Refused(Fault),
+}
+
+/// A `now()` to be replaced, in the shape's coordinates.
+#[derive(Clone, Debug)]
+pub(super) struct NowSplice {
+    pub at: Span,
+    pub ty: &'static str,
+    /// In a select list, where its name may become a column's name.
+    pub name: Option<Box<str>>,
+}
+
+/// A table named in the text, for routing and for splicing its physical name.
+#[derive(Debug)]
+pub(super) struct NamedTable {
+    pub table: TableRef,
+    /// In the shape's coordinates.
+    pub at: Span,
+    /// The table's name as written, to become its alias.
+    pub written: String,
+    pub pruning: Option<Pruning>,
+}
+
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub tables: Vec<NamedTable>,
+    pub scatter: Result<ScatterSplices, Fault>,
+    pub write: bool,
+    /// The first table is the target of a write.
+    pub key_hint: Option<String>,
+    pub shard_hint: Option<i32>,
+}
+
+/// A Scatter with its places in the shape's coordinates.
+#[derive(Debug)]
+pub(super) struct ScatterSplices {
+    pub scatter: Scatter,
+    pub hidden: Option<(u32, String)>,
+    pub remove: Vec<Span>,
+    pub limit_at: u32,
+    pub now: Vec<NowSplice>,
+}
+
+#[derive(Debug)]
+pub(super) struct InsertRoute {
+    pub table: NamedTable,
+    pub rows: Rows,
+    /// Row spans and cells in the shape's coordinates, as in `rows`.
+    pub list_at: u32,
+    pub spans: Vec<Span>,
+    pub replaced: Vec<Vec<Span>>,
+    pub now: Vec<NowSplice>,
+}
+
+/// What a hint comment says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hints {
+    pub read: Option<ReadHint>,
+    pub key: Option<String>,
+    pub shard: Option<i32>,
+}
+
+pub(super) struct Compiler<'a> {
+    pub sql: &'a str,
+    pub shape: &'a Shape,
+    pub tokens: &'a [Token],
+    pub view: &'a SessionView,
+    pub hints: Hints,
+}
+
+impl<'a> Compiler<'a> {
+    fn db(&self) -> &'a Database {
+        &self.view.database
+    }
+
+    fn single_node(&self) -> Option<NodeId> {
+        match self.db().nodes().as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
+    pub fn finish(&self, route: Route) -> Compiled {
+        Compiled {
+            shape: self.shape.text.clone(),
+            slots: self.shape.slots.clone(),
+            route,
+            role: Role::Primary,
+            writes: true,
+            changes_catalog: false,
+            pins: false,
+            outside_txn: false,
+            is_utility: false,
+            pinned: Vec::new(),
+            sets: Vec::new(),
+            has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
+            untyped: super::params::untyped(self.sql, self.tokens),
+        }
+    }
+
+    /// Compiles a query or a write. `body`: the text to parse, equal in length to `sql` (a prefix such
+    /// as EXPLAIN may be blanked out).
+    pub fn query(&self, body: &str) -> Result<Compiled, Fault> {
+        let lowered = match lower::lower(body, self.shape, self.view.standard_conforming_strings) {
+            Ok(lowered) => lowered,
+            Err(why) => return self.by_names(&why),
+        };
+        let analysis = analyze(&lowered.root, self.view);
+        let mut compiled = match &lowered.root {
+            Root::Query(_) => self.finish(self.tables(&lowered, &analysis, false)?),
+            Root::Insert(i) => self.finish(self.insert(i, &lowered, &analysis)?),
+            Root::Update(w) | Root::Delete(w) => self.finish(self.write(w, &lowered, &analysis)?),
+        };
+        self.check_once(&analysis)?;
+        let is_query = matches!(lowered.root, Root::Query(_));
+        let sets = set_config::plain_calls(&lowered.root);
+        let called = analysis
+            .calls
+            .iter()
+            .filter(|c| c.name.last() == "set_config")
+            .count();
+        if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
+            compiled.sets = sets;
+        }
+        self.effects(&analysis, is_query, &mut compiled)?;
+        self.pin(&mut compiled);
+        Ok(compiled)
+    }
+
+    fn pin(&self, compiled: &mut Compiled) {
+        let mut spans: Vec<Span> = Vec::new();
+        if let Route::Tables(t) = &compiled.route
+            && let Ok(s) = &t.scatter
+        {
+            spans.extend(s.scatter.pinned.iter().copied());
+        }
+        compiled.pinned = self
+            .shape
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| {
+                spans
+                    .iter()
+                    .any(|s| s.start <= slot.span.start && slot.span.end <= s.end)
+            })
+            .map(|(i, _)| i)
+            .collect();
+    }
+
+    fn named(&self, table: &TableRef, analysis: &Analysis) -> NamedTable {
+        NamedTable {
+            at: self.shape.range(table.span),
+            written: table.name.table.to_string(),
+            pruning: Pruning::new(&analysis.facts, table),
+            table: table.clone(),
+        }
+    }
+
+    /// Calls of now() and kin.
+    fn now_splices(&self, analysis: &Analysis) -> Result<Vec<NowSplice>, Fault> {
+        let mut out = Vec::new();
+        for call in &analysis.calls {
+            let Some(ty) = functions::transaction_time(call.name.last()) else {
+                continue;
+            };
+            if call.has_args {
+                return Err(Fault::new(
+                    Code::FUNCTION_ACROSS_NODES,
+                    format!("{} with a precision over several nodes", call.name.last()),
+                ));
+            }
+            let name = call.name.span;
+            let mut end = name.end;
+            if !call.bare {
+                let close = self
+                    .tokens
+                    .iter()
+                    .find(|t| t.start >= name.end && t.is_punct(self.sql, ')'));
+                end = close.map_or(end, |t| t.end);
+            }
+            let at = Span {
+                start: name.start,
+                end,
+            };
+            let name = call.names_output.then(|| call.name.last().into());
+            out.push(NowSplice {
+                at: self.shape.range(at),
+                ty,
+                name,
+            });
+        }
+        Ok(out)
+    }
+
+    fn tables(&self, lowered: &Lowered, analysis: &Analysis, write: bool) -> Result<Route, Fault> {
+        if analysis.facts.refs.is_empty() {
+            return Ok(Route::Fixed(self.db().shell));
+        }
+        let src = Source {
+            sql: self.sql,
+            tokens: self.tokens,
+        };
+        let planned = match &lowered.root {
+            Root::Query(q) => scatter::plan(q, analysis, lowered.clauses.as_ref(), &src, self.view),
+            Root::Insert(_) | Root::Update(_) | Root::Delete(_) => {
+                scatter::check(analysis, self.view, true).map(|()| Scatter::default())
+            }
+        };
+        let scatter = planned.and_then(|scatter| {
+            Ok(ScatterSplices {
+                hidden: scatter
+                    .hidden
+                    .as_ref()
+                    .map(|(at, text)| (self.shape.position(*at), text.clone())),
+                remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
+                limit_at: self.shape.position(scatter.limit_at),
+                now: self.now_splices(analysis)?,
+                scatter,
+            })
+        });
+        let tables: Vec<NamedTable> = analysis
+            .facts
+            .refs
+            .iter()
+            .map(|r| self.named(r, analysis))
+            .collect();
+        Ok(Route::Tables(Box::new(Tables {
+            tables,
+            scatter,
+            write,
+            key_hint: self
+                .hints
+                .key
+                .clone()
+                .or_else(|| self.view.key_hint.as_ref().map(|k| k.to_string())),
+            shard_hint: self.hints.shard,
+        })))
+    }
+
+    fn write(&self, w: &Write, lowered: &Lowered, analysis: &Analysis) -> Result<Route, Fault> {
+        let Some(target) = target(analysis, &w.table.name) else {
+            return Err(Fault::internal("the target of the write was not found"));
+        };
+        self.refuse_key_update(target, &w.set)?;
+        if let Home::Everywhere(nodes) = &target.home {
+            return self.same_everywhere(nodes, target, lowered, analysis);
+        }
+        self.tables(lowered, analysis, true)
+    }
+
+    fn refuse_key_update(&self, target: &TableRef, set: &[Assignment]) -> Result<(), Fault> {
+        let Home::Sharded(sharding) = &target.home else {
+            return Ok(());
+        };
+        for column in set.iter().flat_map(|a| &a.columns) {
+            if sharding.key.iter().any(|k| k.column == *column) {
+                return Err(key_update(target, column));
+            }
+        }
+        Ok(())
+    }
+
+    /// A write to a table that is complete on each of several nodes: every copy must get the same rows.
+    fn same_everywhere(
+        &self,
+        nodes: &[NodeId],
+        target: &TableRef,
+        lowered: &Lowered,
+        analysis: &Analysis,
+    ) -> Result<Route, Fault> {
+        if let [one] = nodes {
+            let home = Home::Node(*one);
+            return if analysis.facts.refs.iter().all(|r| on_node(&r.home, *one)) {
+                Ok(Route::Fixed(*one))
+            } else {
+                drop(home);
+                self.tables(lowered, analysis, true)
+            };
+        }
+        if analysis.may_differ || analysis.system_column {
+            return Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                format!(
+                    "each copy of {} might get other rows: the statement leaves open which it takes",
+                    target.name
+                ),
+            )
+            .hint("Read the rows first and write them as values."));
+        }
+        for table in &analysis.facts.refs {
+            let complete =
+                matches!(&table.home, Home::Everywhere(on) if nodes.iter().all(|n| on.contains(n)));
+            if !complete {
+                return Err(Fault::new(
+                    Code::WRITE_ACROSS_NODES,
+                    format!(
+                        "a write to the broadcast table {} can't read {}, which isn't on each of its nodes",
+                        target.name, table.name
+                    ),
+                )
+                .hint("Read the rows first and write them as values."));
+            }
+        }
+        for call in &analysis.calls {
+            let name = call.name.last();
+            if functions::differs_by_call(name, &self.db().catalog) {
+                return Err(Fault::new(
+                    Code::BROADCAST_DIVERGES,
+                    format!(
+                        "{name}() would give each copy of a row of {} another value",
+                        target.name
+                    ),
+                )
+                .hint("Compute the value first and pass it as a constant."));
+            }
+        }
+        Ok(Route::Same {
+            nodes: nodes.to_vec(),
+            now: self.now_splices(analysis)?,
+        })
+    }
+}
+
+fn key_update(target: &TableRef, column: &str) -> Fault {
+    Fault::new(
+        Code::KEY_UPDATE,
+        format!(
+            "{}.{column} is the sharding key and can't be updated",
+            target.name
+        ),
+    )
+    .hint("Delete the row and insert it again with the new key, in one transaction.")
+}
+
+fn target<'a>(analysis: &'a Analysis, name: &Name) -> Option<&'a TableRef> {
+    analysis.facts.refs.iter().find(|r| r.span == name.span)
+}
+
+fn on_node(home: &Home, node: NodeId) -> bool {
+    match home {
+        Home::Node(n) => *n == node,
+        Home::Everywhere(list) => list.contains(&node),
+        Home::Sharded(s) => s.nodes.as_slice() == [node] && s.layout != Layout::Separate,
+        Home::System => true,
+    }
+}
+
+impl Compiled {
+    pub(super) fn shared(self) -> Arc<Compiled> {
+        Arc::new(self)
+    }
+}
