@@ -13,7 +13,8 @@ use margay::topology::{self, Database};
 const POINT: &str = "SELECT id, status, total FROM orders WHERE user_id = 42 AND id = 4711";
 const JOIN: &str = "SELECT o.id, i.qty FROM orders o JOIN order_items i ON i.user_id = o.user_id AND i.order_id = o.id \
      WHERE o.user_id = 42 AND o.status IN ('new', 'paid') ORDER BY o.id DESC LIMIT 20";
-const SCATTER: &str = "SELECT status, count(*), sum(total) FROM orders GROUP BY status ORDER BY count(*) DESC LIMIT 10";
+const SCATTER: &str =
+    "SELECT status, count(*), sum(total) FROM orders GROUP BY status ORDER BY count(*) DESC LIMIT 10";
 const INSERT: &str = "INSERT INTO order_items (user_id, order_id, line, product_id, qty) VALUES (42, 1, 1, 7, 1), (42, 1, 2, 8, 3)";
 const PARAM: &str = "SELECT id, status, total FROM orders WHERE user_id = $1 AND id = $2";
 
@@ -24,7 +25,10 @@ fn view() -> SessionView {
     let catalog = Arc::new(plan::catalog_from_sql(&schema).expect("a readable schema"));
     let database = loaded.snapshot.database("shop").expect("the database");
     let mut view = SessionView {
-        database: Arc::new(Database { catalog, ..Database::clone(database) }),
+        database: Arc::new(Database {
+            catalog,
+            ..Database::clone(database)
+        }),
         search_path: vec!["public".into()],
         time_zone: Some(jiff::tz::TimeZone::UTC),
         standard_conforming_strings: true,
@@ -40,10 +44,18 @@ fn view() -> SessionView {
 
 fn planning(c: &mut Criterion) {
     let mut view = view();
-    let statements = [("point", POINT), ("join", JOIN), ("scatter", SCATTER), ("insert", INSERT), ("param", PARAM)];
+    let statements = [
+        ("point", POINT),
+        ("join", JOIN),
+        ("scatter", SCATTER),
+        ("insert", INSERT),
+        ("param", PARAM),
+    ];
     for (name, sql) in statements {
         let planner = Planner::default();
-        c.bench_function(&format!("read (hit) {name}"), |b| b.iter(|| planner.read(sql, &view).expect("a plan")));
+        c.bench_function(&format!("read (hit) {name}"), |b| {
+            b.iter(|| planner.read(sql, &view).expect("a plan"))
+        });
     }
     for (name, sql) in statements {
         let planner = Planner::default();
@@ -58,11 +70,18 @@ fn planning(c: &mut Criterion) {
     let planner = Planner::default();
     for (name, sql) in statements {
         let statement = planner.read(sql, &view).expect("a plan");
-        let params = Params { types: &[20, 20], binary: vec![false, false], values: vec![Some(b"42"), Some(b"4711")] };
+        let params = Params {
+            types: &[20, 20],
+            binary: vec![false, false],
+            values: vec![Some(b"42"), Some(b"4711")],
+        };
         let mut next_id = || Ok(1);
         c.bench_function(&format!("bind {name}"), |b| {
             b.iter(|| {
-                let mut moment = Moment { now_us: 0, next_id: &mut next_id };
+                let mut moment = Moment {
+                    now_us: 0,
+                    next_id: &mut next_id,
+                };
                 statement.bind(&view, &params, &mut moment).expect("a plan")
             });
         });

@@ -3,7 +3,7 @@
 # looks, if everything is there.
 #
 #   scripts/setup.sh demo    servers, clients, compiler
-#   scripts/setup.sh test    the same and a Python environment for tests with Python's drivers
+#   scripts/setup.sh test    the same and the drivers of Python, Java and Node that tests use
 #
 # Debian and Ubuntu: with apt-get, as root or through sudo. Elsewhere it says what to install.
 set -euo pipefail
@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 
 purpose=${1:-test}
 venv=${CARGO_TARGET_DIR:-target}/venv
+# Maven takes a folder by the place of its file.
+drivers=$(realpath -m "${CARGO_TARGET_DIR:-target}/drivers")
 # Where Debian's post-installation looks before it makes and starts a cluster of its own.
 cluster_conf=/etc/postgresql-common/createcluster.d/margay-setup.conf
 
@@ -120,7 +122,7 @@ check_rust() {
     fi
 }
 
-has_drivers() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import psycopg, asyncpg' >/dev/null 2>&1; }
+has_drivers() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import psycopg, asyncpg, sqlalchemy' >/dev/null 2>&1; }
 
 # Tests with Python's drivers are skipped, and say so, where this does not work out.
 make_venv() {
@@ -135,7 +137,38 @@ make_venv() {
     fi
 }
 
+# The same for drivers of other languages, where the machine has what fetches them.
+fetch_java_drivers() {
+    if compgen -G "$drivers/java/postgresql-*.jar" >/dev/null; then return; fi
+    if ! has java || ! has mvn; then
+        say "SKIP tests with pgjdbc: java and mvn are not here"
+        return
+    fi
+    say "fetching pgjdbc"
+    if ! mvn -q -B -f tests/clients/java/pom.xml \
+        org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        "-DoutputDirectory=$drivers/java" >/dev/null; then
+        say "SKIP tests with pgjdbc: it could not be fetched"
+    fi
+}
+
+fetch_node_drivers() {
+    if [ -d "$drivers/node/node_modules/pg" ]; then return; fi
+    if ! has node || ! has npm; then
+        say "SKIP tests with node-postgres: node and npm are not here"
+        return
+    fi
+    say "fetching node-postgres"
+    if ! npm install --silent --no-audit --no-fund --prefix "$drivers/node" pg@8 >/dev/null; then
+        say "SKIP tests with node-postgres: it could not be fetched"
+    fi
+}
+
 case $purpose in demo | test) ;; *) say "usage: scripts/setup.sh demo|test"; exit 2 ;; esac
 check_rust
 install_missing
-if [ "$purpose" = test ]; then make_venv; fi
+if [ "$purpose" = test ]; then
+    make_venv
+    fetch_java_drivers
+    fetch_node_drivers
+fi

@@ -14,7 +14,7 @@ use margay::control::{Config, Control};
 use margay::model::NodeId;
 use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
 use margay::session::{Listener, Shared, Shutdown};
-use margay::topology::{self, Database, Loaded, Overrides, Problem, Snapshot};
+use margay::topology::{self, Database, Loaded, Overrides, Problem, Snapshot, Spread};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Clients that are in a transaction when the proxy is told to end have this long to finish it.
@@ -104,6 +104,9 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     };
     view.seal();
     let planner = Planner::default();
+    for key in untyped_keys(&view.database) {
+        eprintln!("note: the type of {key} isn't known, so a value doesn't narrow the route; give --schema FILE, or type: in the rules");
+    }
     let mut refused = false;
     for sql in args.sql.iter().flat_map(|text| plan::split(text, true)) {
         let (text, failed) = explain_one(&planner, &view, &snapshot, sql.trim());
@@ -111,6 +114,22 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         refused |= failed;
     }
     Ok(if refused { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// Sharding keys whose types neither the rules nor a schema file tell.
+fn untyped_keys(database: &Database) -> Vec<String> {
+    let mut keys = Vec::new();
+    for table in database.tables.values() {
+        let Spread::Sharded(sharding) = &table.spread else { continue };
+        for key in sharding.key.iter().filter(|k| k.ty.is_none()) {
+            let info = database.catalog.tables.get(&table.name);
+            if info.and_then(|i| i.column(&key.column)).is_none() {
+                keys.push(format!("{}.{}", table.name, key.column));
+            }
+        }
+    }
+    keys.sort();
+    keys
 }
 
 fn explain_one(planner: &Planner, view: &SessionView, snapshot: &Snapshot, sql: &str) -> (String, bool) {

@@ -1,5 +1,5 @@
 //! Real clients against the proxy, on sharded tables: psql, pgbench in its three protocol modes,
-//! tokio-postgres, psycopg, asyncpg. A client that this machine lacks is skipped with a printed line.
+//! tokio-postgres, psycopg, asyncpg, SQLAlchemy, pgjdbc, node-postgres. A client that this machine lacks is skipped with a printed line.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -41,6 +41,25 @@ fn python_drivers_work_on_sharded_tables() {
     let sandbox = sandbox();
     python(&sandbox, "psycopg_client.py");
     python(&sandbox, "asyncpg_client.py");
+    python(&sandbox, "sqlalchemy_client.py");
+}
+
+#[test]
+fn drivers_of_java_and_node_work_on_sharded_tables() {
+    let sandbox = sandbox();
+    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+    if let Some(jars) = support::drivers("java") {
+        let mut java = Command::new("java");
+        java.args(["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", jars.display())]);
+        java.arg(format!("{clients}/java/Jdbc.java")).envs(&sandbox.env);
+        println!("{}", output(java).trim());
+    }
+    if let Some(modules) = support::drivers("node") {
+        let mut node = Command::new("node");
+        node.env("NODE_PATH", modules.join("node_modules"));
+        node.arg(format!("{clients}/node_client.js")).envs(&sandbox.env);
+        println!("{}", output(node).trim());
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! DDL about indexes: they live where their table lives. A unique index sees only its own shard, so
 //! where shards are tables of their own it must hold the sharding key.
 
-use crate::model::{Code, Fault, TableName};
+use crate::model::{Code, Fault, ShardId, TableName};
 use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding, Table};
 
@@ -23,10 +23,14 @@ impl Compiler<'_> {
     fn table_of(&self, index: &Name) -> Option<TableName> {
         let indexes = &self.view.database.catalog.indexes;
         match index.parts.as_slice() {
-            [.., schema, name] => indexes.get(&TableName::new(schema.clone(), name.clone())).cloned(),
-            [name] => {
-                self.view.search_path.iter().find_map(|s| indexes.get(&TableName::new(s.clone(), name.clone())).cloned())
-            }
+            [.., schema, name] => indexes
+                .get(&TableName::new(schema.clone(), name.clone()))
+                .cloned(),
+            [name] => self
+                .view
+                .search_path
+                .iter()
+                .find_map(|s| indexes.get(&TableName::new(s.clone(), name.clone())).cloned()),
             [] => None,
         }
     }
@@ -38,7 +42,10 @@ impl Compiler<'_> {
         if known.iter().all(Option::is_none) {
             let database = &self.view.database;
             if if_exists {
-                return Ok(Route::Same { nodes: database.nodes(), now: Vec::new() });
+                return Ok(Route::Same {
+                    nodes: database.nodes(),
+                    now: Vec::new(),
+                });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of
             // the server's making.
@@ -49,11 +56,17 @@ impl Compiler<'_> {
             };
         }
         let Some(tables) = known.into_iter().collect::<Option<Vec<_>>>() else {
-            return Err(unsupported("a statement about indexes of which not all are known").hint("Write one per index."));
+            return Err(
+                unsupported("a statement about indexes of which not all are known")
+                    .hint("Write one per index."),
+            );
         };
         let as_names: Vec<Name> = tables
             .iter()
-            .map(|t| Name { parts: vec![t.schema.clone(), t.table.clone()], span: Span::default() })
+            .map(|t| Name {
+                parts: vec![t.schema.clone(), t.table.clone()],
+                span: Span::default(),
+            })
             .collect();
         let located = locate(&as_names[0], self.view);
         match (&located.home, &located.rule) {
@@ -75,7 +88,10 @@ impl Compiler<'_> {
                     let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
                     Splice::replace(self.shape.range(n.span), text)
                 };
-                (sharding.node_of(shard), self.splice(names.iter().map(splice).collect()))
+                (
+                    sharding.node_of(shard),
+                    self.splice(names.iter().map(splice).collect()),
+                )
             })
             .collect();
         Ok(Route::Parts(parts))
@@ -83,7 +99,11 @@ impl Compiler<'_> {
 
     /// The unique constraints that a CREATE TABLE declares. None: it can't be read.
     pub(super) fn declared_unique(&self) -> Option<Vec<Vec<Box<str>>>> {
-        if self.tokens.iter().any(|t| t.is_word(self.sql, "like") || t.is_word(self.sql, "exclude")) {
+        if self
+            .tokens
+            .iter()
+            .any(|t| t.is_word(self.sql, "like") || t.is_word(self.sql, "exclude"))
+        {
             return None;
         }
         let catalog = catalog_from_sql(self.sql).ok()?;
@@ -91,7 +111,12 @@ impl Compiler<'_> {
         Some(table.unique.clone())
     }
 
-    pub(super) fn refuse_local_unique(&self, name: &TableName, sharding: &Sharding, unique: Option<&Unique>) -> Result<(), Fault> {
+    pub(super) fn refuse_local_unique(
+        &self,
+        name: &TableName,
+        sharding: &Sharding,
+        unique: Option<&Unique>,
+    ) -> Result<(), Fault> {
         // The server itself demands the key in the unique indexes of a partitioned table.
         if sharding.place.len() <= 1 || sharding.layout == Layout::Partitioned {
             return Ok(());
@@ -115,9 +140,13 @@ impl Compiler<'_> {
             "alter" => word("add") && (word("unique") || word("primary") || word("exclude")),
             _ => false,
         };
-        let (true, [name]) = (adds, names) else { return Ok(()) };
+        let (true, [name]) = (adds, names) else {
+            return Ok(());
+        };
         let located = locate(name, self.view);
-        let Home::Sharded(sharding) = &located.home else { return Ok(()) };
+        let Home::Sharded(sharding) = &located.home else {
+            return Ok(());
+        };
         // The columns are the plain list behind the table's name; anything else counts as unknown.
         let mut r = Reader::new(self.sql, self.tokens);
         while !r.done() && !r.peek().is_some_and(|t| t.is_punct(self.sql, '(')) {
@@ -128,15 +157,41 @@ impl Compiler<'_> {
         let inner = self.tokens.get(start..r.at.saturating_sub(1)).unwrap_or_default();
         let plain = !word("exclude")
             && !word("column")
-            && inner.iter().all(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent) || t.is_punct(self.sql, ','));
-        let idents = inner.iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent));
+            && inner
+                .iter()
+                .all(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent) || t.is_punct(self.sql, ','));
+        let idents = inner
+            .iter()
+            .filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedIdent));
         let columns: Vec<Box<str>> = idents.map(|t| super::lex::fold_ident(t.text(self.sql))).collect();
         let unique = [columns];
         self.refuse_local_unique(&located.name, sharding, plain.then_some(&unique[..]))
     }
 
+    /// Names of constraints that stand on an index get the shard's number, since one node has several
+    /// of the shards and an index name is unique in its schema.
+    pub(super) fn constraint_names(&self, rule: &Table, shard: ShardId) -> Vec<Splice> {
+        let mut out = Vec::new();
+        let mut r = Reader::new(self.sql, self.tokens);
+        while !r.done() {
+            if !r.take("constraint") {
+                r.at += 1;
+                continue;
+            }
+            r.take_all(&["if", "exists"]);
+            let Some(name) = r.name() else { continue };
+            let index = TableName::new(rule.name.schema.clone(), name.last());
+            let known = self.view.database.catalog.indexes.contains_key(&index);
+            if r.is("unique") || r.is("primary") || r.is("exclude") || known {
+                let text = format!("\"{}_{}\"", name.last(), shard.0);
+                out.push(Splice::replace(self.shape.range(name.span), text));
+            }
+        }
+        out
+    }
+
     /// The name on a node's shard.
-    pub(super) fn rename(&self, name: &Name, rule: &Table, shard: crate::model::ShardId) -> Splice {
+    pub(super) fn rename(&self, name: &Name, rule: &Table, shard: ShardId) -> Splice {
         let text = format!("\"{}\".\"{}\"", rule.name.schema, physical_name(rule, shard));
         Splice::replace(self.shape.range(name.span), text)
     }

@@ -175,16 +175,24 @@ fn refuse_sequences(table: &TableRef, columns: &[Box<str>], values: &[Vec<Expr>]
     };
     for column in &info.columns {
         let counts = matches!(&column.default, ColumnDefault::Volatile(text) if text.starts_with("nextval") || &**text == "identity");
-        let generated = table.rule.iter().flat_map(|r| &r.generate).any(|g| g.column == column.name);
+        let generated = table
+            .rule
+            .iter()
+            .flat_map(|r| &r.generate)
+            .any(|g| g.column == column.name);
         if !counts || generated {
             continue;
         }
-        let default = |cell: &Expr| matches!(cell, Expr::Column(n) if n.parts.len() == 1 && n.last() == "default");
+        let default =
+            |cell: &Expr| matches!(cell, Expr::Column(n) if n.parts.len() == 1 && n.last() == "default");
         let given = columns.iter().position(|c| *c == column.name);
         if given.is_none_or(|i| values.iter().any(|row| row.get(i).is_none_or(default))) {
             return Err(Fault::new(
                 Code::FUNCTION_ACROSS_NODES,
-                format!("the default of {}.{} counts on each node by itself", table.name, column.name),
+                format!(
+                    "the default of {}.{} counts on each node by itself",
+                    table.name, column.name
+                ),
             )
             .hint(format!(
                 "Give the column's value, or let Margay make it: generate: {{{}: snowflake}}.",

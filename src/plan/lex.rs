@@ -367,8 +367,9 @@ impl Iterator for Lexer<'_> {
 
 /// The tokens of a statement that mean something: no blanks, no comments, no semicolons at its end.
 pub fn tokens(sql: &str, standard_strings: bool) -> Vec<Token> {
-    let mut tokens: Vec<Token> =
-        Lexer::new(sql, standard_strings).filter(|t| !matches!(t.kind, Kind::Blank | Kind::Comment)).collect();
+    let mut tokens: Vec<Token> = Lexer::new(sql, standard_strings)
+        .filter(|t| !matches!(t.kind, Kind::Blank | Kind::Comment))
+        .collect();
     while tokens.last().is_some_and(|t| t.is_punct(sql, ';')) {
         tokens.pop();
     }

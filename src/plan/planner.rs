@@ -155,8 +155,13 @@ fn compile(
     if let Some(command) = utility::read(&mut Reader::new(sql, tokens))? {
         return Ok(command);
     }
-    let compiler =
-        Compiler { sql, shape, tokens, view, hints: hints::read(sql, view.standard_conforming_strings)? };
+    let compiler = Compiler {
+        sql,
+        shape,
+        tokens,
+        view,
+        hints: hints::read(sql, view.standard_conforming_strings)?,
+    };
     compiler.refuse_misplaced()?;
     if let Some(mut compiled) = compiler.utility(view.now_us)? {
         compiled.is_utility = true;

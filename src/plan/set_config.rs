@@ -18,16 +18,22 @@ pub(super) struct SetCall {
 
 /// All calls that stand plainly in the select list, in their order.
 pub(super) fn plain_calls(root: &Root) -> Vec<SetCall> {
-    let Root::Query(query) = root else { return Vec::new() };
+    let Root::Query(query) = root else {
+        return Vec::new();
+    };
     if !query.ctes.is_empty() || query.is_limited() || query.has_order {
         return Vec::new();
     }
-    let Some(items) = plain_items(query) else { return Vec::new() };
+    let Some(items) = plain_items(query) else {
+        return Vec::new();
+    };
     items.iter().filter_map(set_call).collect()
 }
 
 fn plain_items(query: &Query) -> Option<&[Item]> {
-    let Body::Select(select) = &query.body else { return None };
+    let Body::Select(select) = &query.body else {
+        return None;
+    };
     let plain = select.from.is_empty()
         && select.filter.is_none()
         && select.group.is_empty()
@@ -40,13 +46,25 @@ fn plain_items(query: &Query) -> Option<&[Item]> {
 }
 
 fn set_call(item: &Item) -> Option<SetCall> {
-    let Item::Expr { expr, .. } = item else { return None };
+    let Item::Expr { expr, .. } = item else {
+        return None;
+    };
     let mut expr = expr;
     while let Expr::Cast { expr: inner, .. } = expr {
         expr = inner;
     }
     let Expr::Call(call) = expr else { return None };
-    let Call { name, args, filter: None, over: None, odd: false, distinct: false, star: false, .. } = &**call else {
+    let Call {
+        name,
+        args,
+        filter: None,
+        over: None,
+        odd: false,
+        distinct: false,
+        star: false,
+        ..
+    } = &**call
+    else {
         return None;
     };
     let own = match name.parts.as_slice() {
@@ -55,9 +73,11 @@ fn set_call(item: &Item) -> Option<SetCall> {
         _ => false,
     };
     match args.as_slice() {
-        [name, value, local] if own => {
-            Some(SetCall { name: name.clone(), value: value.clone(), local: local.clone() })
-        }
+        [name, value, local] if own => Some(SetCall {
+            name: name.clone(),
+            value: value.clone(),
+            local: local.clone(),
+        }),
         _ => None,
     }
 }
@@ -72,10 +92,16 @@ impl SetCall {
         };
         let name = name.to_ascii_lowercase();
         if name.starts_with("margay.") || name.starts_with("transaction_") {
-            return Err(Fault::new(Code::SESSION_STATE, format!("set_config() can't set {name}"))
-                .hint("Use SET, or SET TRANSACTION."));
+            return Err(
+                Fault::new(Code::SESSION_STATE, format!("set_config() can't set {name}"))
+                    .hint("Use SET, or SET TRANSACTION."),
+            );
         }
-        Ok(SetConfig { name: name.into(), value: value.map(Into::into), local })
+        Ok(SetConfig {
+            name: name.into(),
+            value: value.map(Into::into),
+            local,
+        })
     }
 }
 
@@ -89,6 +115,9 @@ fn text(expr: &Expr, constants: &Constants<'_>) -> Option<Option<String>> {
 }
 
 fn unread() -> Fault {
-    Fault::new(Code::SESSION_STATE, "the arguments of set_config() must be constants or text parameters")
-        .hint("Use SET, or write the arguments as plain constants.")
+    Fault::new(
+        Code::SESSION_STATE,
+        "the arguments of set_config() must be constants or text parameters",
+    )
+    .hint("Use SET, or write the arguments as plain constants.")
 }

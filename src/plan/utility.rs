@@ -245,12 +245,23 @@ fn transaction_setting(name: &str, r: &Reader<'_>, text: Box<str>) -> Result<Com
     };
     let none = TxnModes::default();
     let modes = match (name, switch, level) {
-        ("transaction_read_only", Some(_), _) => TxnModes { read_only: switch, ..none },
-        ("transaction_deferrable", Some(_), _) => TxnModes { deferrable: switch, ..none },
-        ("transaction_isolation", _, Some(_)) => TxnModes { isolation: level, ..none },
+        ("transaction_read_only", Some(_), _) => TxnModes {
+            read_only: switch,
+            ..none
+        },
+        ("transaction_deferrable", Some(_), _) => TxnModes {
+            deferrable: switch,
+            ..none
+        },
+        ("transaction_isolation", _, Some(_)) => TxnModes {
+            isolation: level,
+            ..none
+        },
         (_, _, _) => {
-            return Err(Fault::new(Code::SESSION_STATE, format!("{name} can't be set to {value}"))
-                .hint("Use SET TRANSACTION."));
+            return Err(
+                Fault::new(Code::SESSION_STATE, format!("{name} can't be set to {value}"))
+                    .hint("Use SET TRANSACTION."),
+            );
         }
     };
     Ok(Command::Txn(TxnCommand::SetTransaction { modes, text }))

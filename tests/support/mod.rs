@@ -155,6 +155,17 @@ pub fn python() -> Option<std::path::PathBuf> {
     Some(python)
 }
 
+/// The folder of a language's drivers that `make setup` fetched; without it a test prints SKIP.
+pub fn drivers(language: &str) -> Option<std::path::PathBuf> {
+    let target = std::path::Path::new(MARGAY).parent()?.parent()?;
+    let folder = target.join("drivers").join(language);
+    if !folder.exists() {
+        eprintln!("SKIP: no {} (make setup)", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
 /// Connects a `tokio_postgres` client and drives it in the background.
 pub async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)

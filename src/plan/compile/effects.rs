@@ -85,7 +85,12 @@ impl Compiler<'_> {
     }
 
     /// Role, writes and session effects.
-    pub(super) fn effects(&self, analysis: &Analysis, is_query: bool, compiled: &mut Compiled) -> Result<(), Fault> {
+    pub(super) fn effects(
+        &self,
+        analysis: &Analysis,
+        is_query: bool,
+        compiled: &mut Compiled,
+    ) -> Result<(), Fault> {
         let catalog = &self.db().catalog;
         let mut may_write = analysis.writes || !is_query;
         let several = self.single_node().is_none();
@@ -93,11 +98,10 @@ impl Compiler<'_> {
             let name = call.name.last();
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
+                Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::MayWrite => may_write = true,
                 // There are no session locks over several nodes: drivers send it between users.
                 Effect::Session if several && name == "pg_advisory_unlock_all" => {}
-                // The session takes it over.
-                Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::Session if several => {
                     return Err(Fault::new(
                         Code::SESSION_STATE,

@@ -25,8 +25,6 @@ use super::types::{ReadHint, Role, SessionView};
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
 #[derive(Debug)]
 pub struct Compiled {
-    /// Calls of `set_config()` that the session takes over.
-    pub(super) sets: Vec<SetCall>,
     /// The text without its literals; splices are in its coordinates.
     pub(super) shape: String,
     pub(super) slots: Vec<Slot>,
@@ -40,6 +38,8 @@ pub struct Compiled {
     pub(super) is_utility: bool,
     /// Slots whose values planning has read.
     pub(super) pinned: Vec<usize>,
+    /// Calls of `set_config()` that the session takes over.
+    pub(super) sets: Vec<SetCall>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -177,7 +177,11 @@ impl<'a> Compiler<'a> {
         self.check_once(&analysis)?;
         let is_query = matches!(lowered.root, Root::Query(_));
         let sets = set_config::plain_calls(&lowered.root);
-        let called = analysis.calls.iter().filter(|c| c.name.last() == "set_config").count();
+        let called = analysis
+            .calls
+            .iter()
+            .filter(|c| c.name.last() == "set_config")
+            .count();
         if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
             compiled.sets = sets;
         }
@@ -379,7 +383,6 @@ impl<'a> Compiler<'a> {
             now: self.now_splices(analysis)?,
         })
     }
-
 }
 
 fn key_update(target: &TableRef, column: &str) -> Fault {

@@ -11,25 +11,6 @@ use super::super::scope::Home;
 use super::{Compiled, Compiler, Route};
 
 impl Compiler<'_> {
-    /// Nothing is served on tables that the rules place otherwise than when they were filled. By
-    /// words, since a table must not be reached in any kind of statement; too many are refused.
-    pub fn refuse_misplaced(&self) -> Result<(), Fault> {
-        let misplaced = &self.view.database.catalog.misplaced;
-        if misplaced.is_empty() {
-            return Ok(());
-        }
-        let named = self.homes_by_names();
-        match misplaced.iter().find(|(table, _)| named.iter().any(|(name, _)| *name == table.to_string())) {
-            None => Ok(()),
-            Some((table, why)) => Err(Fault::new(
-                Code::PLACEMENT_MISMATCH,
-                format!("the rules place {table} otherwise than when it was filled"),
-            )
-            .detail(why.to_string())
-            .hint("Bring the rules back to what they were, or move the rows and then delete the table's row in margay.placement on each of its nodes; then RELOAD.")),
-        }
-    }
-
     /// A statement that can't be read: it may run where all tables that its words could mean are.
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
         let mut compiled = self.finish(Route::Fixed(self.db().shell));
@@ -83,6 +64,31 @@ impl Compiler<'_> {
             compiled.route = Route::Fixed(node);
         }
         Ok(compiled)
+    }
+
+    /// Nothing is served on tables that the rules place otherwise than when they were filled. By
+    /// words, since a table must not be reached in any kind of statement; too many are refused.
+    pub fn refuse_misplaced(&self) -> Result<(), Fault> {
+        let misplaced = &self.view.database.catalog.misplaced;
+        if misplaced.is_empty() {
+            return Ok(());
+        }
+        let named = self.homes_by_names();
+        match misplaced
+            .iter()
+            .find(|(table, _)| named.iter().any(|(name, _)| *name == table.to_string()))
+        {
+            None => Ok(()),
+            Some((table, why)) => Err(Fault::new(
+                Code::PLACEMENT_MISMATCH,
+                format!("the rules place {table} otherwise than when it was filled"),
+            )
+            .detail(why.to_string())
+            .hint(
+                "Bring the rules back to what they were, or move the rows and then delete the table's row in \
+                 margay.placement on each of its nodes; then RELOAD.",
+            )),
+        }
     }
 
     /// Every table of the rules or the catalog that a word of the statement could mean.

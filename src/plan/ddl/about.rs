@@ -7,7 +7,10 @@ use super::super::reader::Reader;
 pub(super) enum About {
     Tables(Vec<Name>),
     /// DROP or ALTER INDEX.
-    Indexes { names: Vec<Name>, if_exists: bool },
+    Indexes {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
     /// The whole database: every node.
     Database,
     /// One server may say it for all.
@@ -59,7 +62,10 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
             let About::Tables(list) = names(r) else {
                 return About::No("this statement about an index".into());
             };
-            About::Indexes { names: list, if_exists }
+            About::Indexes {
+                names: list,
+                if_exists,
+            }
         }
         "create"
             if {

@@ -41,13 +41,17 @@ pub(super) struct Lower<'a> {
 impl<'a> Lower<'a> {
     fn new(sql: &'a str, shape: &'a Shape) -> Self {
         let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1));
-        let lines = starts.zip(sql.split('\n')).map(|(start, line)| (start, line.is_ascii())).collect();
+        let lines = starts
+            .zip(sql.split('\n'))
+            .map(|(start, line)| (start, line.is_ascii()))
+            .collect();
         Self { sql, shape, lines }
     }
 
     /// The parser counts characters in lines; splicing needs bytes.
     fn offset(&self, at: Location) -> u32 {
-        let Some(&(start, is_ascii)) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l)) else {
+        let Some(&(start, is_ascii)) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l))
+        else {
             return 0;
         };
         let line = self.sql.get(start..).unwrap_or("");
