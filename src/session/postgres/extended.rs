@@ -181,7 +181,12 @@ impl Session {
         }
     }
 
-    async fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
+    async fn parse(
+        &mut self,
+        name: &[u8],
+        query: &[u8],
+        types: Box<[u32]>,
+    ) -> Result<Arc<Prepared>, Failure> {
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
             let message = format!(
