@@ -528,7 +528,9 @@ fn new_rules_by_sighup_are_taken_or_refused_and_never_misplace_a_row() {
     let console = runtime.block_on(support::connect(&console_url(&url)));
     let client = runtime.block_on(support::connect(&url));
     runtime
-        .block_on(client.batch_execute("INSERT INTO accounts (account, balance) VALUES (1, 10), (2, 10), (3, 10)"))
+        .block_on(
+            client.batch_execute("INSERT INTO accounts (account, balance) VALUES (1, 10), (2, 10), (3, 10)"),
+        )
         .expect("rows");
     let shown = async |table: &str| {
         let rules = rows(&console, "SHOW RULES").await;

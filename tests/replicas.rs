@@ -115,6 +115,10 @@ async fn reads_and_writes_follow_lag_death_and_promotion() {
     }
 
     // A dead replica is skipped, without an error to anyone.
+    until("all is replicated", async || {
+        read(&other).await == ("39".into(), REPLICA.into())
+    })
+    .await;
     sandbox.signal("MARGAY_NODE_N_A_REPLICA_0_PID", "KILL");
     for _ in 0..50 {
         assert_eq!(read(&other).await.0, "39");
@@ -140,7 +144,10 @@ async fn reads_and_writes_follow_lag_death_and_promotion() {
     sandbox.signal("MARGAY_NODE_N_A_PID", "KILL");
     // A server process may outlive its postmaster by a moment, so this writes nothing.
     until("writes fail", async || {
-        writer.batch_execute("DELETE FROM notes WHERE id < 0").await.is_err()
+        writer
+            .batch_execute("DELETE FROM notes WHERE id < 0")
+            .await
+            .is_err()
     })
     .await;
     replica

@@ -1,7 +1,7 @@
 //! DDL about indexes: they live where their table lives. A unique index sees only its own shard, so
 //! where shards are tables of their own it must hold the sharding key.
 
-use crate::model::{Code, Fault, TableName};
+use crate::model::{Code, Fault, ShardId, TableName};
 use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding, Table};
 
@@ -168,8 +168,30 @@ impl Compiler<'_> {
         self.refuse_local_unique(&located.name, sharding, plain.then_some(&unique[..]))
     }
 
+    /// Names of constraints that stand on an index get the shard's number, since one node has several
+    /// of the shards and an index name is unique in its schema.
+    pub(super) fn constraint_names(&self, rule: &Table, shard: ShardId) -> Vec<Splice> {
+        let mut out = Vec::new();
+        let mut r = Reader::new(self.sql, self.tokens);
+        while !r.done() {
+            if !r.take("constraint") {
+                r.at += 1;
+                continue;
+            }
+            r.take_all(&["if", "exists"]);
+            let Some(name) = r.name() else { continue };
+            let index = TableName::new(rule.name.schema.clone(), name.last());
+            let known = self.view.database.catalog.indexes.contains_key(&index);
+            if r.is("unique") || r.is("primary") || r.is("exclude") || known {
+                let text = format!("\"{}_{}\"", name.last(), shard.0);
+                out.push(Splice::replace(self.shape.range(name.span), text));
+            }
+        }
+        out
+    }
+
     /// The name on a node's shard.
-    pub(super) fn rename(&self, name: &Name, rule: &Table, shard: crate::model::ShardId) -> Splice {
+    pub(super) fn rename(&self, name: &Name, rule: &Table, shard: ShardId) -> Splice {
         let text = format!("\"{}\".\"{}\"", rule.name.schema, physical_name(rule, shard));
         Splice::replace(self.shape.range(name.span), text)
     }

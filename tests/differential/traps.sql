@@ -855,3 +855,7 @@ SELECT 1; SELECT 2
 SELECT id FROM orders WHERE user_id = 1; SELECT id FROM orders WHERE user_id = 2
 
 SELECT 1;; SELECT count(*) FROM orders;
+
+SELECT t1.body FROM legacy t1 WHERE t1.id = 4 AND t1.k IN (SELECT t2.id FROM legacy2 t2 WHERE t2.id = t1.id AND t2.id = 3) ORDER BY t1.id, t1.k
+
+WITH x AS (SELECT * FROM legacy) SELECT a.id, b.id FROM x a LEFT JOIN x b ON b.id = 1 AND b.id = 2 WHERE a.id = 0

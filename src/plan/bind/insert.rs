@@ -13,7 +13,8 @@ use super::super::scope::Home;
 use super::super::splice::Splice;
 use super::super::types::{Merge, Planned, Text};
 use super::super::value::Key;
-use super::{Binder, name_splice, part};
+use super::shards::name_splice;
+use super::{Binder, part};
 
 impl Binder<'_, '_> {
     pub(super) fn insert(&mut self, insert: &InsertRoute) -> Planned {

@@ -1,14 +1,16 @@
 //! Compiled + values → Plan.
 
 mod insert;
+mod shards;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
-use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding};
+
+use shards::name_splice;
 
 use super::compile::{Compiled, NamedTable, NowSplice, Route, ScatterSplices, Tables};
 
@@ -46,7 +48,12 @@ impl Binder<'_, '_> {
         Plan {
             role: c.role,
             writes: c.writes,
-            merge: if parts.len() == 1 { Merge::Relay } else { merge },
+            // Rows of one part alone still have the columns that were added for a merge.
+            merge: if parts.len() == 1 && !matches!(merge, Merge::Rows(_)) {
+                Merge::Relay
+            } else {
+                merge
+            },
             parts,
             changes_catalog: c.changes_catalog,
             pins: c.pins,
@@ -365,98 +372,6 @@ impl Binder<'_, '_> {
             .hint("Write a whole number, or pass a bigint parameter.")),
         }
     }
-
-    /// Statements that name physical tables: one per shard.
-    fn by_shard(&mut self, tables: &Tables, shards: &[Option<Shards>]) -> Planned {
-        let mut lists: Vec<Option<Vec<ShardId>>> = Vec::new();
-        for (table, set) in tables.tables.iter().zip(shards) {
-            lists.push(match (&table.pruning, set) {
-                (Some(p), Some(set)) => Some(set.listed(&p.sharding).ok_or_else(|| {
-                    Fault::new(
-                        Code::UNSUPPORTED_STATEMENT,
-                        format!("the shards of {} can't be listed", table.table.name),
-                    )
-                })?),
-                _ => None,
-            });
-        }
-        let single = lists.iter().flatten().all(|l| l.len() <= 1);
-        if single && one_shard_per_name(tables, &lists) {
-            let mut nodes = BTreeSet::new();
-            let mut splices = Vec::new();
-            let mut touched = Vec::new();
-            for (table, list) in tables.tables.iter().zip(&lists) {
-                match (&table.pruning, list) {
-                    (Some(p), Some(list)) => {
-                        let shard = list.first().copied().unwrap_or(ShardId(0));
-                        nodes.insert(p.sharding.node_of(shard));
-                        touched.push(shard);
-                        splices.extend(name_splice(table, shard));
-                    }
-                    _ => {
-                        if let Home::Node(n) = &table.table.home {
-                            nodes.insert(*n);
-                        }
-                    }
-                }
-            }
-            if let (1, Some(node)) = (nodes.len(), nodes.first()) {
-                self.check_complete(tables, *node)?;
-                touched.dedup();
-                let text = self.spliced(splices);
-                return Ok(self.plan(
-                    vec![Part {
-                        shards: touched,
-                        ..part(*node, text)
-                    }],
-                    Merge::Relay,
-                ));
-            }
-        }
-        let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
-        let union: BTreeSet<ShardId> = lists.iter().flatten().flatten().copied().collect();
-        let (merge, common) = self.merge(scatter)?;
-        let Some(first) = tables.tables.iter().find_map(|t| t.pruning.as_ref()) else {
-            return Err(cross_node());
-        };
-        // Shard numbers of different placements don't go together, and a table that keeps its name would be
-        // read once for each shard of the others.
-        let alike = |p: &super::prune::Pruning| {
-            p.sharding.group == first.sharding.group && p.sharding.layout == first.sharding.layout
-        };
-        if union.is_empty() || !tables.tables.iter().filter_map(|t| t.pruning.as_ref()).all(alike) {
-            return Err(cross_node());
-        }
-        let needs_param_types = self.drops_params(scatter, &common);
-        let mut parts = Vec::new();
-        for shard in union {
-            let node = first.sharding.node_of(shard);
-            self.check_complete(tables, node)?;
-            let mut splices = common.clone();
-            splices.extend(
-                tables
-                    .tables
-                    .iter()
-                    .filter(|t| t.pruning.is_some())
-                    .flat_map(|t| name_splice(t, shard)),
-            );
-            parts.push(Part {
-                shards: vec![shard],
-                needs_param_types,
-                ..part(node, self.spliced(splices))
-            });
-        }
-        Ok(self.plan(parts, if tables.write { Merge::Sum } else { merge }))
-    }
-
-    fn check_complete(&self, tables: &Tables, node: NodeId) -> Result<(), Fault> {
-        let missing = tables.tables.iter().any(|t| match &t.table.home {
-            Home::Everywhere(list) => !list.contains(&node),
-            Home::Node(n) => *n != node,
-            Home::Sharded(_) | Home::System => false,
-        });
-        if missing { Err(cross_node()) } else { Ok(()) }
-    }
 }
 
 fn part(node: NodeId, text: Text) -> Part {
@@ -502,35 +417,6 @@ fn listed(tables: &Tables, shards: &[Option<Shards>], node: Option<NodeId>) -> V
         }
     }
     out.into_iter().collect()
-}
-
-/// A WITH that is referenced twice is one place in the text, where one name only can be put.
-fn one_shard_per_name(tables: &Tables, lists: &[Option<Vec<ShardId>>]) -> bool {
-    let mut seen: BTreeMap<u32, ShardId> = BTreeMap::new();
-    tables.tables.iter().zip(lists).all(|(table, list)| {
-        let Some(list) = list else { return true };
-        let shard = list.first().copied().unwrap_or(ShardId(0));
-        *seen.entry(table.at.start).or_insert(shard) == shard
-    })
-}
-
-fn name_splice(table: &NamedTable, shard: ShardId) -> Option<Splice> {
-    let rule = table.table.rule.as_ref()?;
-    let pruning = table.pruning.as_ref()?;
-    if pruning.sharding.layout == Layout::PerNode {
-        return None;
-    }
-    let quote = |s: &str| format!("\"{}\"", s.replace('"', "\"\""));
-    let mut text = format!(
-        "{}.{}",
-        quote(&table.table.name.schema),
-        quote(&physical_name(rule, shard))
-    );
-    if !table.table.has_alias {
-        // The statement may qualify columns by the table's name.
-        text.push_str(&format!(" AS {}", quote(&table.written)));
-    }
-    Some(Splice::replace(table.at, text))
 }
 
 fn hinted_shard(sharding: &Sharding, shard: i32, table: &NamedTable) -> Result<Shards, Fault> {

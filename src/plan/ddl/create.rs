@@ -98,10 +98,9 @@ impl Compiler<'_> {
         let mut parts = Vec::new();
         if sharding.layout == Layout::Separate {
             for shard in shards {
-                parts.push((
-                    sharding.node_of(shard),
-                    self.splice(vec![self.rename(name, rule, shard)]),
-                ));
+                let mut splices = vec![self.rename(name, rule, shard)];
+                splices.extend(self.constraint_names(rule, shard));
+                parts.push((sharding.node_of(shard), self.splice(splices)));
             }
             return Ok(parts);
         }

@@ -246,6 +246,7 @@ impl Compiler<'_> {
         let mut parts = Vec::new();
         for shard in shards_at_start(sharding, 0) {
             let mut splices = vec![self.rename(name, rule, shard)];
+            splices.extend(self.constraint_names(rule, shard));
             if let Some(index) = &index {
                 splices.push(Splice::replace(
                     self.shape.range(index.span),
