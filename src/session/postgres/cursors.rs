@@ -2,15 +2,22 @@
 
 use super::session::Session;
 use crate::model::NodeId;
-use crate::plan::{CursorUse, Merge, Plan};
+use crate::pipeline::Task;
+use crate::plan::{CursorUse, Merge, Part, Plan, Role};
 
 impl Session {
-    pub fn cursor_node(&self, name: &str) -> Option<NodeId> {
+    fn cursor_node(&self, name: &str) -> Option<NodeId> {
         let cursors = &self.hold.txn.block()?.cursors;
         cursors
             .iter()
             .find(|(own, _)| **own == *name)
             .map(|(_, node)| *node)
+    }
+
+    /// A cursor that was declared in SQL is a portal too: where messages about it go.
+    pub fn cursor_task(&self, name: &[u8]) -> Option<Task> {
+        let node = self.cursor_node(std::str::from_utf8(name).ok()?)?;
+        Some(Task { node, role: Role::Primary, writes: false, pins: false })
     }
 
     /// Sends FETCH, MOVE and CLOSE to where their cursor is. One that isn't known stays where it is: that
@@ -32,7 +39,7 @@ impl Session {
                     let part = part.clone();
                     plan.parts = nodes
                         .into_iter()
-                        .map(|node| crate::plan::Part { node, ..part.clone() })
+                        .map(|node| Part { node, ..part.clone() })
                         .collect();
                 }
                 if plan.parts.len() > 1 {

@@ -166,7 +166,8 @@ impl Session {
             } => {
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
-                    Some(_) | None => None,
+                    Some(_) => None,
+                    None => self.cursor_task(name),
                 };
                 match task {
                     Some(task) => {

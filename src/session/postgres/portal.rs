@@ -14,7 +14,7 @@ use super::statements::{Portal, Prepared, rebound, result_formats};
 use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
-use crate::plan::{Command, CursorUse, Params, Role, Text};
+use crate::plan::{Command, CursorUse, Params, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Bind, Message};
@@ -158,17 +158,10 @@ impl Session {
         group: &mut Group,
         more: bool,
     ) -> Result<(), Failure> {
-        // A cursor that was declared in SQL is a portal too; drivers ask for its columns.
-        let cursor = std::str::from_utf8(name)
-            .ok()
-            .and_then(|name| self.cursor_node(name));
-        if let (Err(_), Some(node)) = (self.extended.portal(name), cursor) {
-            let task = pipeline::Task {
-                node,
-                role: Role::Primary,
-                writes: false,
-                pins: false,
-            };
+        // Drivers ask for the columns of a cursor that was declared in SQL.
+        if !self.extended.portals.contains_key(name)
+            && let Some(task) = self.cursor_task(name)
+        {
             self.make_room(task, group).await?;
             group.items.push(Item::DescribePortal { frame: frame.clone() });
             return Ok(());
