@@ -4,7 +4,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use support::Sandbox;
 
@@ -21,6 +22,12 @@ fn output(mut command: Command) -> String {
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{command:?} failed:\n{text}");
     text
+}
+
+fn input(mut command: Command, text: &str) {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the client runs");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the client reads");
+    assert!(child.wait().expect("the client ends").success(), "{command:?} failed");
 }
 
 fn psql(sandbox: &Sandbox, args: &[&str]) -> String {
@@ -93,12 +100,37 @@ fn psql_and_pgbench_work_on_sharded_tables() {
         "-c",
         "INSERT INTO pgbench_branches (bid, bbalance) VALUES (1, 0)",
     ]);
+    let parts = psql(&sandbox, &[
+        "-At",
+        "-v",
+        "FETCH_COUNT=2",
+        "-c",
+        "INSERT INTO notes (id, body) VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+        "-c",
+        "SELECT id FROM notes ORDER BY id",
+        "-c",
+        "\\copy notes (id) TO STDOUT",
+        "-c",
+        "\\dt public.kinds",
+    ]);
+    assert_eq!(parts, "INSERT 0 3\n1\n2\n3\n1\n2\n3\npublic|kinds|table|app\n");
+
     let rows = |from: u32, to: u32| (from..to).map(|i| format!("({i}, 1, 0)")).collect::<Vec<_>>().join(", ");
     psql(&sandbox, &["-q", "-c", &format!("INSERT INTO pgbench_tellers (tid, bid, tbalance) VALUES {}", rows(1, 11))]);
-    for batch in 0..50 {
-        let values = rows(batch * 2000 + 1, batch * 2000 + 2001);
-        psql(&sandbox, &["-q", "-c", &format!("INSERT INTO pgbench_accounts (aid, bid, abalance) VALUES {values}")]);
+    // The accounts straight to the servers: through the proxy, as text, it would take a minute of debug code.
+    for node in ["A", "B"] {
+        let url = sandbox.var(&format!("MARGAY_NODE_{node}_URL"));
+        let mine = "SELECT string_agg(format('satisfies_hash_partition(%s, 16, %s, g)', i.inhparent, right(c.relname, 2)::int), ' OR ')
+                      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'pgbench_accounts'::regclass";
+        let sql = format!(
+            "SELECT 'INSERT INTO pgbench_accounts (aid, bid, abalance) SELECT g, 1, 0 FROM generate_series(1, 100000) g WHERE ' || ({mine}) \\gexec"
+        );
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-f", "-"]);
+        input(command, &sql);
     }
+    let count = psql(&sandbox, &["-At", "-c", "/* margay: primary */ SELECT count(*) FROM pgbench_accounts"]);
+    assert_eq!(count, "100000\n", "each account is on its shard");
     for mode in ["simple", "extended", "prepared"] {
         for script in ["select-only", "simple-update", "tpcb-like"] {
             let mut command = Command::new("pgbench");

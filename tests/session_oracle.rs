@@ -13,10 +13,22 @@ async fn answers_are_those_of_one_server_frame_by_frame() {
     let proxy = proxy().await;
     let oracle = format!("{}_oracle", proxy.database);
     let direct = proxy.servers.direct(0, "postgres").await;
-    direct.batch_execute("CREATE ROLE app SUPERUSER LOGIN").await.expect("a role as the client's");
-    direct.batch_execute(&format!("CREATE DATABASE {oracle}")).await.expect("a database to compare with");
+    direct
+        .batch_execute("CREATE ROLE app SUPERUSER LOGIN")
+        .await
+        .expect("a role as the client's");
+    direct
+        .batch_execute(&format!("CREATE DATABASE {oracle}"))
+        .await
+        .expect("a database to compare with");
     let tables = session_support::TABLES;
-    proxy.servers.direct(0, &oracle).await.batch_execute(tables).await.expect("tables");
+    proxy
+        .servers
+        .direct(0, &oracle)
+        .await
+        .batch_execute(tables)
+        .await
+        .expect("tables");
     let oracle_at = ([127, 0, 0, 1], proxy.servers.ports[0]).into();
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session_exchanges/corpus.txt");
@@ -39,7 +51,12 @@ async fn answers_are_those_of_one_server_frame_by_frame() {
             }
         }
     }
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
     proxy.nothing_leaks().await;
 }
 

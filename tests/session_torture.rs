@@ -104,7 +104,8 @@ fn random_message(random: &mut StdRng, out: &mut BytesMut) {
         0 => frontend::query(out, text),
         1 | 2 => frontend::parse(out, name, text, []),
         3 | 4 => {
-            let values: Vec<Option<&[u8]>> = (0..random.random_range(0..3)).map(|_| Some(&b"1"[..])).collect();
+            let values: Vec<Option<&[u8]>> =
+                (0..random.random_range(0..3)).map(|_| Some(&b"1"[..])).collect();
             frontend::bind(out, name, other, &[], values.into_iter(), &[]);
         }
         5 | 6 => frontend::execute(out, name, random.random_range(0..3)),
@@ -166,7 +167,10 @@ async fn ten_thousand_statements_in_one_pipeline_over_two_nodes() {
     let (written, complete) = tokio::join!(write.write_all(&out), reading);
     written.expect("the proxy reads");
     assert_eq!(complete, 10_000);
-    assert_eq!(proxy.count(0, "spread").await + proxy.count(1, "spread").await, 10_000);
+    assert_eq!(
+        proxy.count(0, "spread").await + proxy.count(1, "spread").await,
+        10_000
+    );
     drop(raw);
     all_is_well(&proxy).await;
 }
@@ -178,12 +182,20 @@ async fn a_large_literal_passes_and_one_beyond_the_limit_is_refused() {
     let mut raw = Raw::connect(proxy.address, &[]).await;
     let large = "x".repeat(12 << 20);
     // Together they are beyond the limit of 16 MiB: the length alone says so, and the rest isn't read.
-    frontend::query(&mut raw.out, format!("INSERT INTO spread VALUES (2, '{large}'), (3, '{large}')").as_bytes());
+    frontend::query(
+        &mut raw.out,
+        format!("INSERT INTO spread VALUES (2, '{large}'), (3, '{large}')").as_bytes(),
+    );
     let out = raw.out.split();
     let _ = raw.stream.write_all(&out).await;
     until_closed(&mut raw.stream).await;
     let mut raw = Raw::connect(proxy.address, &[]).await;
-    assert_eq!(raw.query(&format!("INSERT INTO spread VALUES (2, '{large}')")).await.commands(), ["INSERT 0 1"]);
+    assert_eq!(
+        raw.query(&format!("INSERT INTO spread VALUES (2, '{large}')"))
+            .await
+            .commands(),
+        ["INSERT 0 1"]
+    );
     let length = raw.query("SELECT length(note) FROM spread WHERE id = 2").await;
     assert_eq!(length.column(), [(12 << 20).to_string()]);
     drop(raw);
@@ -197,11 +209,17 @@ async fn a_client_that_says_nothing_is_let_go() {
     let mut snapshot = (*proxy.shared.snapshot.load_full()).clone();
     snapshot.limits.login_timeout = Duration::from_millis(100);
     proxy.shared.snapshot.store(snapshot.into());
-    let mut silent = TcpStream::connect(proxy.address).await.expect("the proxy listens");
+    let mut silent = TcpStream::connect(proxy.address)
+        .await
+        .expect("the proxy listens");
     assert!(until_closed(&mut silent).await.is_empty());
     // Half a startup message is no better.
-    let mut half = TcpStream::connect(proxy.address).await.expect("the proxy listens");
-    half.write_all(&[0, 0, 0, 40, 0, 3, 0, 0, b'u']).await.expect("sent");
+    let mut half = TcpStream::connect(proxy.address)
+        .await
+        .expect("the proxy listens");
+    half.write_all(&[0, 0, 0, 40, 0, 3, 0, 0, b'u'])
+        .await
+        .expect("sent");
     assert!(until_closed(&mut half).await.is_empty());
     all_is_well(&proxy).await;
 }
@@ -223,14 +241,22 @@ async fn openings_that_are_none() {
         (&[&ssl[..], &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]].concat(), b"N"),
     ];
     for (opening, answer) in openings {
-        let mut stream = TcpStream::connect(proxy.address).await.expect("the proxy listens");
+        let mut stream = TcpStream::connect(proxy.address)
+            .await
+            .expect("the proxy listens");
         stream.write_all(opening).await.expect("sent");
         let _ = stream.shutdown().await;
         let said = until_closed(&mut stream).await;
-        assert!(said.is_empty() || said.starts_with(answer), "{opening:?}: {}", said.escape_ascii());
+        assert!(
+            said.is_empty() || said.starts_with(answer),
+            "{opening:?}: {}",
+            said.escape_ascii()
+        );
     }
     // Protocol 3.2 with an option that nobody knows is spoken as 3.0 or 3.2 without the option.
-    let mut stream = TcpStream::connect(proxy.address).await.expect("the proxy listens");
+    let mut stream = TcpStream::connect(proxy.address)
+        .await
+        .expect("the proxy listens");
     let mut out = BytesMut::new();
     let body = b"user\0app\0database\0app\0_pq_.nope\0x\0\0";
     out.put_u32(body.len() as u32 + 8);
@@ -265,10 +291,14 @@ async fn nothing_leaks_from_one_client_to_another() {
     let proxy = proxy().await;
     let mut one = Raw::connect(proxy.address, &[]).await;
     let mut other = Raw::connect(proxy.address, &[]).await;
-    let ask = "SELECT current_setting('TimeZone') || current_setting('search_path') || current_setting('work_mem')
+    let ask =
+        "SELECT current_setting('TimeZone') || current_setting('search_path') || current_setting('work_mem')
                    || coalesce(current_setting('my.own', true), '') || current_setting('application_name')";
     // `lefts` and `rights` are on different nodes.
-    let asks = [format!("{ask} FROM (SELECT count(*) FROM lefts) x"), format!("{ask} FROM (SELECT count(*) FROM rights) x")];
+    let asks = [
+        format!("{ask} FROM (SELECT count(*) FROM lefts) x"),
+        format!("{ask} FROM (SELECT count(*) FROM rights) x"),
+    ];
     let mut defaults = Vec::new();
     for ask in &asks {
         defaults.push(other.query(ask).await.column());
@@ -294,7 +324,9 @@ async fn nothing_leaks_from_one_client_to_another() {
             assert_eq!(other.query(ask).await.column(), *expected, "after {change}");
         }
     }
-    let set = one.query("SELECT current_setting('TimeZone') || current_setting('work_mem') || current_setting('my.own')");
+    let set = one.query(
+        "SELECT current_setting('TimeZone') || current_setting('work_mem') || current_setting('my.own')",
+    );
     assert_eq!(set.await.column(), ["Asia/Tokyo9MBmine"]);
     one.query("DISCARD ALL").await;
     for (ask, expected) in asks.iter().zip(&defaults) {

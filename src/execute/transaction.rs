@@ -58,6 +58,8 @@ pub struct Block {
     pub(super) before: Arc<Settings>,
     /// Microseconds since 2000-01-01 UTC: the transaction's `now()` for planning.
     pub now_us: i64,
+    /// Declared cursors and where they are.
+    pub cursors: Vec<(Box<str>, NodeId)>,
     /// Its first statement has opened all nodes at one moment (REPEATABLE READ).
     pub(super) snapshot_taken: bool,
     /// The connection of a branch broke: there is nothing left to come back to.
@@ -95,6 +97,7 @@ impl Block {
             branches: Vec::new(),
             before,
             now_us,
+            cursors: Vec::new(),
             snapshot_taken: false,
             lost: false,
         }

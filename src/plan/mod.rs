@@ -13,6 +13,7 @@ mod bind;
 mod clauses;
 pub mod command;
 mod compile;
+mod cursor;
 mod ddl;
 mod explain;
 mod functions;

@@ -53,8 +53,21 @@ pub struct Plan {
     pub periods: Vec<(crate::model::TableName, ShardId)>,
     /// What `set_config()` in the statement sets, in this order: the session takes it over.
     pub sets: Vec<SetConfig>,
+    /// Cursors live on one node each, which the session knows: where `Uses` and `All` go, it says.
+    pub cursor: Option<CursorUse>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
     pub outside_txn: bool,
+}
+
+/// What a statement has to do with cursors of a database of several nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorUse {
+    /// DECLARE: from now on it is on the plan's node, to the end of the transaction.
+    Declares(Box<str>),
+    /// FETCH, MOVE, CLOSE.
+    Uses(Box<str>),
+    /// CLOSE ALL.
+    All,
 }
 
 /// One call of `set_config()`.

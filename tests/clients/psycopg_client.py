@@ -129,6 +129,24 @@ with psycopg.connect(URL) as conn:
         conn.execute("UPDATE items SET price = price + 1 WHERE owner = 5")
     check("a savepoint undoes its part", conn.execute("SELECT sum(price) FROM items").fetchone()[0] == after + 1)
 
+with psycopg.connect(URL) as conn:
+    conn.execute("INSERT INTO notes (id, body) SELECT g, 'x' FROM generate_series(100, 199) g")
+    with conn.cursor(name="named") as cursor:
+        cursor.itersize = 30
+        cursor.execute("SELECT id FROM notes WHERE id >= %s ORDER BY id", (100,))
+        check("a cursor on the server knows its columns", cursor.description[0].name == "id")
+        check("a cursor on the server", [r[0] for r in cursor] == list(range(100, 200)))
+    with conn.cursor(name="one shard") as cursor:
+        cursor.execute("SELECT owner FROM items WHERE owner = 5")
+        check("a cursor on a shard", cursor.fetchall() == [(5,)])
+    try:
+        with conn.cursor(name="all") as cursor:
+            cursor.execute("SELECT owner FROM items")
+        check("a cursor over nodes", False)
+    except errors.FeatureNotSupported as e:
+        check("a cursor over nodes is refused with a hint", "[MG1002]" in str(e) and e.diag.message_hint)
+    conn.rollback()
+
 admin = URL.rsplit("/", 1)[0] + "/margay"
 with psycopg.connect(admin, autocommit=True) as conn:
     check("the console answers the extended protocol", len(conn.execute("SHOW NODES").fetchall()) == 3)

@@ -17,9 +17,17 @@ pub struct Exchange {
 /// `== name`, then a message per line; `#` begins a comment, `!` names tables where it isn't played.
 pub fn read(corpus: &str) -> Vec<Exchange> {
     let mut all: Vec<Exchange> = Vec::new();
-    for line in corpus.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in corpus
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         match line.strip_prefix("== ") {
-            Some(name) => all.push(Exchange { name: name.to_owned(), steps: Vec::new(), except: Vec::new() }),
+            Some(name) => all.push(Exchange {
+                name: name.to_owned(),
+                steps: Vec::new(),
+                except: Vec::new(),
+            }),
             None => {
                 let last = all.last_mut().expect("a name comes first");
                 match line.strip_prefix("! ") {
@@ -44,7 +52,13 @@ impl Exchange {
             let step = step.replace("{t}", table).replace("\\n", "\n");
             let (what, rest) = step.split_once(' ').unwrap_or((&step, ""));
             let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
-            let name = |name: &str| if name == "-" { String::new() } else { name.to_owned() };
+            let name = |name: &str| {
+                if name == "-" {
+                    String::new()
+                } else {
+                    name.to_owned()
+                }
+            };
             match what {
                 "Q" => frontend::query(&mut raw.out, rest.as_bytes()),
                 "P" => frontend::parse(&mut raw.out, name(first).as_bytes(), second.as_bytes(), []),

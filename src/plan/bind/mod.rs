@@ -60,6 +60,7 @@ impl Binder<'_, '_> {
             outside_txn: c.outside_txn,
             periods: Vec::new(),
             sets: Vec::new(),
+            cursor: c.cursor.clone(),
         }
     }
 

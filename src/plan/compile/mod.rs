@@ -20,7 +20,7 @@ use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
 use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
-use super::types::{ReadHint, Role, SessionView};
+use super::types::{CursorUse, ReadHint, Role, SessionView};
 
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub struct Compiled {
     pub(super) pinned: Vec<usize>,
     /// Calls of `set_config()` that the session takes over.
     pub(super) sets: Vec<SetCall>,
+    pub(super) cursor: Option<CursorUse>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -156,6 +157,7 @@ impl<'a> Compiler<'a> {
             is_utility: false,
             pinned: Vec::new(),
             sets: Vec::new(),
+            cursor: None,
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
         }

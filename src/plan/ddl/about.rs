@@ -128,7 +128,6 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
         // Ends what can't have begun over several nodes, where LISTEN and cursors are refused. Drivers
         // send it before a connection goes to its next user.
         "unlisten" => About::Shell,
-        "close" if r.is("all") => About::Shell,
         "show" | "notify" => About::Tables(vec![Name {
             parts: vec!["pg_catalog".into(), "pg_settings".into()],
             span: Span::default(),

@@ -80,6 +80,11 @@ impl Compiler<'_> {
             return self.create_table(r, now_us).map(Some);
         }
         let mut r = Reader::new(self.sql, self.tokens);
+        if single.is_none()
+            && let Some(compiled) = self.cursor(&first)?
+        {
+            return Ok(Some(compiled));
+        }
         let about = about(&mut r, &first);
         if let Some(node) = single {
             let sharded = matches!(&about, About::Tables(list) if list.iter().any(|n| self.is_separate(n)));

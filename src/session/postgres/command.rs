@@ -134,7 +134,9 @@ impl Session {
         let counters = &self.shared.registry;
         counters.one_phase.fetch_add(counted.one_phase, Ordering::Relaxed);
         counters.two_phase.fetch_add(counted.two_phase, Ordering::Relaxed);
-        counters.two_phase_aborts.fetch_add(counted.aborted, Ordering::Relaxed);
+        counters
+            .two_phase_aborts
+            .fetch_add(counted.aborted, Ordering::Relaxed);
     }
 
     /// What the next transaction begins with, if it is chained to this one.

@@ -166,7 +166,8 @@ impl Session {
             } => {
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
-                    Some(_) | None => None,
+                    Some(_) => None,
+                    None => self.cursor_task(name),
                 };
                 match task {
                     Some(task) => {
@@ -181,7 +182,12 @@ impl Session {
         }
     }
 
-    async fn parse(&mut self, name: &[u8], query: &[u8], types: Box<[u32]>) -> Result<Arc<Prepared>, Failure> {
+    async fn parse(
+        &mut self,
+        name: &[u8],
+        query: &[u8],
+        types: Box<[u32]>,
+    ) -> Result<Arc<Prepared>, Failure> {
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
             let message = format!(

@@ -9,7 +9,7 @@ use super::statements::Prepared;
 use super::words;
 use crate::backend::{Lease, Settings, StatementName};
 use crate::model::NodeId;
-use crate::pipeline::{Failure, Exchange, Expect, Seat, Task, statement_key};
+use crate::pipeline::{Exchange, Expect, Failure, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
@@ -108,7 +108,11 @@ impl Group {
     /// A server's error, in the client's words.
     pub fn in_words(&self, failure: Failure) -> Failure {
         let mut spliced = self.items.iter().filter_map(|item| match item {
-            Item::Bind { statement, text: Some(text), .. } => Some((statement, text)),
+            Item::Bind {
+                statement,
+                text: Some(text),
+                ..
+            } => Some((statement, text)),
             _ => None,
         });
         let failure = match (spliced.next(), spliced.next()) {
@@ -117,7 +121,9 @@ impl Group {
         };
         // The first Bind of a wrong number of values is what a server complains about.
         let supplied = failure.message();
-        let supplied = supplied.strip_prefix("bind message supplies ").and_then(|rest| rest.split(' ').next());
+        let supplied = supplied
+            .strip_prefix("bind message supplies ")
+            .and_then(|rest| rest.split(' ').next());
         let supplied: Option<usize> = supplied.and_then(|count| count.parse().ok());
         let bound = self.items.iter().find_map(|item| match item {
             Item::Bind { statement, frame, .. } => match frontend::decode(b'B', frame.body()) {

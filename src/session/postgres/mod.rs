@@ -6,6 +6,7 @@
 
 mod admin;
 mod command;
+mod cursors;
 mod extended;
 mod grid;
 mod group;

@@ -14,7 +14,7 @@ use super::statements::{Portal, Prepared, rebound, result_formats};
 use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
-use crate::plan::{Command, Params, Text};
+use crate::plan::{Command, CursorUse, Params, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Bind, Message};
@@ -69,15 +69,14 @@ impl Session {
         group: &mut Group,
     ) -> Result<(), Failure> {
         let statement = self.current_statement(bind.statement)?;
-        let mut portal =
-            Portal {
-                statement: Arc::clone(&statement),
-                bind: frame.clone(),
-                plan: None,
-                on_server: false,
-                describe: false,
-                is_cut_off: false,
-            };
+        let mut portal = Portal {
+            statement: Arc::clone(&statement),
+            bind: frame.clone(),
+            plan: None,
+            on_server: false,
+            describe: false,
+            is_cut_off: false,
+        };
         if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
             let message = format!(
                 "cursor \"{}\" already exists",
@@ -159,6 +158,14 @@ impl Session {
         group: &mut Group,
         more: bool,
     ) -> Result<(), Failure> {
+        // Drivers ask for the columns of a cursor that was declared in SQL.
+        if !self.extended.portals.contains_key(name)
+            && let Some(task) = self.cursor_task(name)
+        {
+            self.make_room(task, group).await?;
+            group.items.push(Item::DescribePortal { frame: frame.clone() });
+            return Ok(());
+        }
         let portal = self.extended.portal(name)?;
         let Some(plan) = portal.plan.clone() else {
             let mut out = BytesMut::new();
@@ -236,6 +243,10 @@ impl Session {
                 return self.run_group(group, more).await;
             }
             group.sql = Some(sql);
+            if matches!(plan.cursor, Some(CursorUse::Declares(_))) {
+                self.run_group(group, more).await?;
+                self.note_cursor(&plan);
+            }
             if !plan.sets.is_empty() {
                 self.run_group(group, true).await?;
                 return self.take_over_sets(&plan).await;
@@ -247,7 +258,9 @@ impl Session {
                 Code::SESSION_STATE,
                 "rows of several nodes can't be fetched on behind the row limit of the first Execute",
             );
-            return Err(fault.hint("Fetch all rows at once (fetch size 0), or write LIMIT and OFFSET.").into());
+            return Err(fault
+                .hint("Fetch all rows at once (fetch size 0), or write LIMIT and OFFSET.")
+                .into());
         }
         let portal = portal.clone();
         self.run_group(group, true).await?;
@@ -263,8 +276,17 @@ impl Session {
         let begun = Instant::now();
         let statement = &portal.statement;
         let spliced = plan.parts.iter().any(|part| part.needs_param_types);
-        let types = if spliced { statement.known_types() } else { &statement.types };
-        let request = Request::Extended { types, bind: &bind, describe: portal.describe, max_rows };
+        let types = if spliced {
+            statement.known_types()
+        } else {
+            &statement.types
+        };
+        let request = Request::Extended {
+            types,
+            bind: &bind,
+            describe: portal.describe,
+            max_rows,
+        };
         let text = Arc::clone(&statement.statement.text);
         let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
@@ -274,9 +296,11 @@ impl Session {
         let result = result.map(|told| told.rows());
         self.record(&text, pipeline::tier(&plan), begun, &result);
         let in_words = |failure| words::in_statement(failure, &plan.parts, &text);
-        result.map(drop).map_err(in_words).map_err(|failure| words::of_statement(failure, &statement.name))
+        result
+            .map(drop)
+            .map_err(in_words)
+            .map_err(|failure| words::of_statement(failure, &statement.name))
     }
-
 }
 
 fn put_columns(out: &mut BytesMut, command: &Command) {

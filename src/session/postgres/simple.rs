@@ -100,7 +100,8 @@ impl Session {
             let fits = pipeline::task(&plan).is_some()
                 && plan.parts.first().is_some_and(|p| p.text == Text::Original)
                 && !plan.outside_txn
-                && plan.sets.is_empty();
+                && plan.sets.is_empty()
+                && plan.cursor.is_none();
             if !fits {
                 return Ok(None);
             }
@@ -150,6 +151,7 @@ impl Session {
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
         result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        self.note_cursor(&plan);
         self.take_over_sets(&plan).await?;
         if own { self.end_implicit().await } else { Ok(()) }
     }
@@ -171,9 +173,11 @@ impl Session {
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
+        let mut plan = pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
             ids.next_id(&view.database.name)
-        })
+        })?;
+        self.place_cursor(&mut plan);
+        Ok(plan)
     }
 }
 

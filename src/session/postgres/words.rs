@@ -42,7 +42,11 @@ pub(super) fn in_statement(failure: Failure, parts: &[Part], text: &str) -> Fail
     with_position(failure, |at| {
         let mut places = spliced().map(|sent| led_back(at, sent, text));
         let first = places.next().flatten();
-        if places.all(|place| place == first) { first } else { None }
+        if places.all(|place| place == first) {
+            first
+        } else {
+            None
+        }
     })
 }
 
@@ -59,8 +63,12 @@ pub(super) fn in_message(failure: Failure, before: usize) -> Failure {
 /// An error that may name the statement as it is called on the server.
 pub(super) fn of_statement(failure: Failure, name: &[u8]) -> Failure {
     failure.edited(|code, text| {
-        let said = std::str::from_utf8(text).ok().filter(|said| code == b'M' && said.contains("\"margay_"));
-        let Some(said) = said else { return Some(Cow::Borrowed(text)) };
+        let said = std::str::from_utf8(text)
+            .ok()
+            .filter(|said| code == b'M' && said.contains("\"margay_"));
+        let Some(said) = said else {
+            return Some(Cow::Borrowed(text));
+        };
         let (before, rest) = said.split_once("\"margay_").unwrap_or((said, ""));
         let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         let name = String::from_utf8_lossy(name);
@@ -85,9 +93,18 @@ fn led_back(at: usize, sent: &str, text: &str) -> Option<usize> {
         return Some(at);
     }
     let (long, short) = (sent.chars().count(), text.chars().count());
-    let suffix = sent.chars().rev().zip(text.chars().rev()).take_while(|(a, b)| a == b).count();
+    let suffix = sent
+        .chars()
+        .rev()
+        .zip(text.chars().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let from_end = long.checked_sub(at)?;
-    if from_end < suffix { short.checked_sub(from_end) } else { None }
+    if from_end < suffix {
+        short.checked_sub(from_end)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
