@@ -143,11 +143,11 @@ pub fn rows(
         out.push(row);
     }
     let written = !insert.columns.is_empty();
-    let varchar = |k: &Box<str>| {
+    let varchar = |k: &str| {
         info.and_then(|i| i.column(k))
             .is_none_or(|c| c.type_name.starts_with("character varying"))
     };
-    let cut_blanks = keys.iter().any(varchar);
+    let cut_blanks = keys.iter().any(|k| varchar(k));
     let missing = !added.is_empty() && !written;
     Ok(Rows {
         rows: out,

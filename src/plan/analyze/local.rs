@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
         aggregated: bool,
         scopes: &[Scope],
     ) {
-        if (aggregated || s.odd_group) && (s.odd_group || !self.holds_key(group, refs)) {
+        if s.odd_group || aggregated && !self.holds_key(group, refs) {
             self.obstacle(subquery(
                 "aggregation in a subquery that doesn't group by the sharding key",
             ));

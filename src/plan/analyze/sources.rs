@@ -45,12 +45,12 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn expand(&self, entity: EntityId, out: &mut Vec<(Box<str>, Option<Column>)>) -> Option<()> {
-        let column = |name: &Box<str>| {
+        let column = |name: &str| {
             (
-                name.clone(),
+                name.into(),
                 Some(Column {
                     entity,
-                    name: name.clone(),
+                    name: name.into(),
                 }),
             )
         };
