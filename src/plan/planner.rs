@@ -194,13 +194,19 @@ impl SessionView {
 
 /// As PostgreSQL says it, where the statement's first word is its name.
 fn read_only(text: &str) -> Fault {
-    let first = lex::tokens(text, true).first().map_or("", |t| t.text(text)).to_ascii_uppercase();
+    let first = lex::tokens(text, true)
+        .first()
+        .map_or("", |t| t.text(text))
+        .to_ascii_uppercase();
     let what = match first.as_str() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => first.as_str(),
         "TRUNCATE" => "TRUNCATE TABLE",
         _ => "this statement",
     };
-    Fault::new(Code::READ_ONLY_TXN, format!("cannot execute {what} in a read-only transaction"))
+    Fault::new(
+        Code::READ_ONLY_TXN,
+        format!("cannot execute {what} in a read-only transaction"),
+    )
 }
 
 impl Statement {

@@ -140,7 +140,10 @@ impl Compiler<'_> {
             "create" | "drop" | "reindex" => word("concurrently") || word("database") || word("tablespace"),
             _ => false,
         };
-        compiled.writes = !matches!(first, "unlisten" | "show" | "fetch" | "move" | "close" | "declare");
+        compiled.writes = !matches!(
+            first,
+            "unlisten" | "show" | "fetch" | "move" | "close" | "declare"
+        );
     }
 
     /// EXPLAIN goes where its statement goes, if that is one node.
