@@ -85,9 +85,12 @@ pub fn rows(
     }
     refuse_sequences(table, &columns, values)?;
     let broadcast = matches!(table.home, Home::Everywhere(_));
-    let fill_of = |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast) };
+    // Rows that may go to several nodes get one now().
+    let together = values.len() > 1 && matches!(&table.home, Home::Sharded(s) if s.nodes.len() > 1);
+    let fill_of =
+        |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast, together) };
     let mut added = Vec::new();
-    for column in wanted_columns(table, info, broadcast) {
+    for column in wanted_columns(table, info, broadcast, together) {
         if !columns.contains(&column)
             && let Some(fill) = fill_of(&column)?
         {
@@ -116,8 +119,9 @@ pub fn rows(
                 Expr::Column(n) if n.parts.len() == 1 && n.last() == "default" => fill_of(&columns[i])?,
                 _ => now_fill(cell, &columns[i], table),
             };
-            // A value of now() in a column that isn't a key stays the server's, unless copies must agree.
-            let needed = broadcast || keys.contains(&columns[i]) || matches!(fill, Some(Fill::NextId));
+            // A value of now() in a column that isn't a key stays the server's, unless nodes must agree.
+            let needed =
+                broadcast || together || keys.contains(&columns[i]) || matches!(fill, Some(Fill::NextId));
             if let Some(fill) = fill.filter(|_| needed) {
                 let spans = cell_spans.as_ref().ok_or_else(|| {
                     Fault::new(
@@ -242,7 +246,12 @@ fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault>
 }
 
 /// Columns that may need a fill when an INSERT leaves them out.
-fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
+fn wanted_columns(
+    table: &TableRef,
+    info: Option<&TableInfo>,
+    broadcast: bool,
+    together: bool,
+) -> Vec<Box<str>> {
     let mut out: Vec<Box<str>> = table
         .rule
         .iter()
@@ -251,8 +260,10 @@ fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -
     if let Home::Sharded(s) = &table.home {
         out.extend(s.key.iter().map(|k| k.column.clone()));
     }
-    if broadcast {
-        out.extend(info.iter().flat_map(|i| i.columns.iter().map(|c| c.name.clone())));
+    if broadcast || together {
+        let all = info.iter().flat_map(|i| &i.columns);
+        let wanted = all.filter(|c| broadcast || matches!(c.default, ColumnDefault::Now(_)));
+        out.extend(wanted.map(|c| c.name.clone()));
     }
     let mut seen: Vec<Box<str>> = Vec::new();
     out.retain(|c| {
@@ -269,6 +280,7 @@ fn fill(
     info: Option<&TableInfo>,
     column: &str,
     broadcast: bool,
+    together: bool,
 ) -> Result<Option<Fill>, Fault> {
     let generator = table
         .rule
@@ -282,7 +294,7 @@ fn fill(
     }
     let column_info = info.and_then(|i| i.column(column));
     let is_key = matches!(&table.home, Home::Sharded(s) if s.key.iter().any(|k| &*k.column == column));
-    if !is_key && !broadcast {
+    if !is_key && !broadcast && !together {
         return Ok(None);
     }
     match column_info.map(|c| (&c.default, c.key_type())) {

@@ -254,6 +254,8 @@ INSERT INTO orders (id, user_id) VALUES (420, 1); INSERT INTO orders (id, user_i
 
 INSERT INTO orders (id, user_id) VALUES (422, 1); INSERT INTO orders (id, user_id) VALUES (423, 2)
 
+INSERT INTO orders (id, user_id, day, placed) VALUES (600, 1, '2026-01-01', now() - now() + '2026-01-01Z'), (601, 2, CURRENT_DATE - CURRENT_DATE + date '2026-01-02', now() - now() + '2026-01-01Z') RETURNING id, day, placed
+
 SELECT n FROM gen WHERE id = 50
 
 SELECT count(*) FROM gen g WHERE id = (SELECT h.id FROM gen h WHERE h.id = g.id)

@@ -5,7 +5,7 @@ CREATE TABLE orders (id bigint NOT NULL, user_id bigint NOT NULL, status text NO
 CREATE TABLE order_items (user_id bigint NOT NULL, order_id bigint NOT NULL, line integer NOT NULL, product_id bigint, qty integer, PRIMARY KEY (user_id, order_id, line));
 CREATE TABLE legacy (id bigint PRIMARY KEY, body text);
 CREATE TABLE page_views (id bigint, viewed_at timestamptz NOT NULL DEFAULT now(), url text, PRIMARY KEY (viewed_at, id));
-CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint);
+CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint, opened_at timestamptz DEFAULT now());
 CREATE TABLE branches (region text NOT NULL, id integer NOT NULL, PRIMARY KEY (region, id));
 CREATE TABLE regions (id integer PRIMARY KEY, name text, changed_at timestamptz DEFAULT now(), token uuid DEFAULT gen_random_uuid());
 CREATE TABLE coupons (code text PRIMARY KEY, off integer);

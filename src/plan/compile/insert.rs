@@ -145,16 +145,19 @@ impl Compiler<'_> {
             .iter()
             .map(|r| r.replaced.iter().map(|(s, _)| self.shape.range(*s)).collect())
             .collect();
-        // The other now()s matter only where copies must agree.
-        let now = match &target.home {
-            Home::Everywhere(nodes) if nodes.len() > 1 => {
-                let taken: Vec<Span> = replaced.iter().flatten().copied().collect();
-                let mut all = self.now_splices(analysis)?;
-                all.retain(|n| !taken.iter().any(|t| t.start <= n.at.start && n.at.end <= t.end));
-                all
-            }
-            Home::Everywhere(_) | Home::Node(_) | Home::Sharded(_) | Home::System => Vec::new(),
+        // The other now()s matter only where nodes must agree.
+        let together = match &target.home {
+            Home::Everywhere(nodes) => nodes.len() > 1,
+            Home::Sharded(s) => s.nodes.len() > 1 && values.len() > 1,
+            Home::Node(_) | Home::System => false,
         };
+        let mut now = if together {
+            self.now_splices(analysis)?
+        } else {
+            Vec::new()
+        };
+        let taken: Vec<Span> = replaced.iter().flatten().copied().collect();
+        now.retain(|n| !taken.iter().any(|t| t.start <= n.at.start && n.at.end <= t.end));
         Ok(Route::Insert(Box::new(InsertRoute {
             table: self.named(target, analysis),
             list_at: self.shape.position(rows.list_at),
