@@ -68,7 +68,10 @@ pub fn check(rules: &Path) -> ExitCode {
 }
 
 pub fn schema() -> anyhow::Result<ExitCode> {
-    println!("{}", serde_json::to_string_pretty(&topology::schema::json_schema())?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&topology::schema::json_schema())?
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,13 +84,16 @@ fn load_without_secrets(rules: &Path) -> anyhow::Result<Loaded> {
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let snapshot = load_without_secrets(&args.rules)?.snapshot;
     let database = match &args.database {
-        Some(name) => snapshot.database(name).with_context(|| format!("the rules have no database {name}"))?,
+        Some(name) => snapshot
+            .database(name)
+            .with_context(|| format!("the rules have no database {name}"))?,
         None => snapshot.databases.first().context("the rules have no database")?,
     };
     let mut database = Database::clone(database);
     if let Some(file) = &args.schema {
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        let catalog = plan::catalog_from_sql(&text).map_err(|fault| anyhow::anyhow!("{}: {fault}", file.display()))?;
+        let catalog =
+            plan::catalog_from_sql(&text).map_err(|fault| anyhow::anyhow!("{}: {fault}", file.display()))?;
         database.catalog = Arc::new(catalog);
     }
     let now_us = jiff::Timestamp::now().as_microsecond() - 946_684_800_000_000;
@@ -105,7 +111,9 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     view.seal();
     let planner = Planner::default();
     for key in untyped_keys(&view.database) {
-        eprintln!("note: the type of {key} isn't known, so a value doesn't narrow the route; give --schema FILE, or type: in the rules");
+        eprintln!(
+            "note: the type of {key} isn't known, so a value doesn't narrow the route; give --schema FILE, or type: in the rules"
+        );
     }
     let mut refused = false;
     for sql in args.sql.iter().flat_map(|text| plan::split(text, true)) {
@@ -113,14 +121,20 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         print!("{sql}\n{text}\n", sql = sql.trim());
         refused |= failed;
     }
-    Ok(if refused { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if refused {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Sharding keys whose types neither the rules nor a schema file tell.
 fn untyped_keys(database: &Database) -> Vec<String> {
     let mut keys = Vec::new();
     for table in database.tables.values() {
-        let Spread::Sharded(sharding) = &table.spread else { continue };
+        let Spread::Sharded(sharding) = &table.spread else {
+            continue;
+        };
         for key in sharding.key.iter().filter(|k| k.ty.is_none()) {
             let info = database.catalog.tables.get(&table.name);
             if info.and_then(|i| i.column(&key.column)).is_none() {
@@ -134,18 +148,23 @@ fn untyped_keys(database: &Database) -> Vec<String> {
 
 fn explain_one(planner: &Planner, view: &SessionView, snapshot: &Snapshot, sql: &str) -> (String, bool) {
     let name = |id: NodeId| snapshot.node(id).name.to_string();
-    let planned = planner.read(sql, view).and_then(|statement| match &statement.command {
-        Command::Query(_) => {
-            let mut id = 0;
-            let mut next_id = || {
-                id += 1;
-                Ok(id)
-            };
-            let mut moment = Moment { now_us: view.now_us, next_id: &mut next_id };
-            statement.bind(view, &Params::default(), &mut moment).map(Some)
-        }
-        _ => Ok(None),
-    });
+    let planned = planner
+        .read(sql, view)
+        .and_then(|statement| match &statement.command {
+            Command::Query(_) => {
+                let mut id = 0;
+                let mut next_id = || {
+                    id += 1;
+                    Ok(id)
+                };
+                let mut moment = Moment {
+                    now_us: view.now_us,
+                    next_id: &mut next_id,
+                };
+                statement.bind(view, &Params::default(), &mut moment).map(Some)
+            }
+            _ => Ok(None),
+        });
     match planned {
         Ok(None) => ("answered by Margay itself\n".into(), false),
         Ok(Some(plan)) => (plan::print(&Ok(plan), sql, &name), false),
@@ -159,7 +178,8 @@ fn loader(args: &ServeArgs) -> anyhow::Result<impl Fn() -> Rules + Send + Sync +
     let overrides = match &args.sandbox_overrides {
         None => Overrides::default(),
         Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))?
         }
     };
@@ -169,11 +189,17 @@ fn loader(args: &ServeArgs) -> anyhow::Result<impl Fn() -> Rules + Send + Sync +
 
 pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MARGAY_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let load = loader(args)?;
     let snapshot = match load() {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            loaded
+                .warnings
+                .iter()
+                .for_each(|warning| tracing::warn!("{warning}"));
             loaded.snapshot
         }
         Err(problems) => {
@@ -196,20 +222,35 @@ async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'stati
         Ok(loaded) => Ok(loaded.snapshot),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
-    let control =
-        Control::start(Config { snapshots: snapshots.clone(), fleet: fleet.clone(), load: Arc::new(reload) }).await;
-    let mut shared = Shared::new(snapshots, fleet, Arc::new(Planner::default()), control.ids.clone());
+    let control = Control::start(Config {
+        snapshots: snapshots.clone(),
+        fleet: fleet.clone(),
+        load: Arc::new(reload),
+    })
+    .await;
+    let mut shared = Shared::new(
+        snapshots,
+        fleet,
+        Arc::new(Planner::default()),
+        control.ids.clone(),
+    );
     shared.admin = Some(control.admin.clone());
     shared.refresh = Some(control.refresh.clone());
     control.attach(shared.registry.clone());
     if let Some(address) = listen.http {
-        let bound = control.listen_http(address).await.with_context(|| format!("listening on {address} for HTTP"))?;
+        let bound = control
+            .listen_http(address)
+            .await
+            .with_context(|| format!("listening on {address} for HTTP"))?;
         tracing::info!("live page and metrics on http://{bound}");
     }
-    let Some(address) = listen.postgres else { bail!("the rules have no listen.postgres") };
+    let Some(address) = listen.postgres else {
+        bail!("the rules have no listen.postgres")
+    };
     let stop = Shutdown::default();
-    let listener =
-        Listener::bind(address, shared, stop.clone()).await.with_context(|| format!("listening on {address}"))?;
+    let listener = Listener::bind(address, shared, stop.clone())
+        .await
+        .with_context(|| format!("listening on {address}"))?;
     tracing::info!("PostgreSQL clients on {}", listener.local_addr()?);
     control.set_ready(true);
     let mut terminate = signal(SignalKind::terminate())?;

@@ -149,10 +149,17 @@ async fn a_row_limit_suspends_the_portal_in_a_transaction() {
     // Over several nodes the limit holds too, and what is behind it can't be fetched.
     for (node, ids) in [(0, "(2), (4)"), (1, "(1), (3)")] {
         let sql = format!("INSERT INTO spread (id) VALUES {ids}");
-        proxy.direct(node).await.batch_execute(&sql).await.expect("rows on the node");
+        proxy
+            .direct(node)
+            .await
+            .batch_execute(&sql)
+            .await
+            .expect("rows on the node");
     }
     raw.query("BEGIN").await;
-    raw.parse("", "SELECT id FROM spread ORDER BY id").bind("p", "", &[]).execute("p", 3);
+    raw.parse("", "SELECT id FROM spread ORDER BY id")
+        .bind("p", "", &[])
+        .execute("p", 3);
     assert_eq!(raw.sync().await.tags(), "12DDDsZ");
     raw.execute("p", 3);
     assert_eq!(raw.sync().await.error().as_deref(), Some("0A000"));

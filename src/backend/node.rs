@@ -158,7 +158,10 @@ impl NodeState {
     /// Index of a server that is up and says that it is the primary.
     fn any_primary(&self) -> u16 {
         let is_primary = |s: &Arc<ServerState>| s.role() == Role::Primary && s.health() == Health::Up;
-        self.servers.iter().position(is_primary).map_or(NOBODY, |i| i as u16)
+        self.servers
+            .iter()
+            .position(is_primary)
+            .map_or(NOBODY, |i| i as u16)
     }
 
     /// Ends every connection to the server, those in use too: who waits for it gets SERVER_LOST. For one

@@ -208,7 +208,16 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         indexes_sql(),
     );
     let sets = link.ask(&sql).await?;
-    let [tables, columns, unique, indexes, collation, functions, fingerprint] = sets.as_slice() else {
+    let [
+        tables,
+        columns,
+        unique,
+        indexes,
+        collation,
+        functions,
+        fingerprint,
+    ] = sets.as_slice()
+    else {
         return Err(LinkError::Answer(format!(
             "{} results where 7 were asked for",
             sets.len()

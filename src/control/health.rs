@@ -240,7 +240,12 @@ impl Watcher {
             let mut view = self.view.lock().expect("no code panics while it holds this lock");
             view.says_primary(self.id, timeline);
             let truth = view.true_primary();
-            let stale: Vec<ServerId> = view.primaries.keys().copied().filter(|id| truth != Some(*id)).collect();
+            let stale: Vec<ServerId> = view
+                .primaries
+                .keys()
+                .copied()
+                .filter(|id| truth != Some(*id))
+                .collect();
             (truth, stale)
         };
         let why = "says that it is the primary, but another server was promoted after it";

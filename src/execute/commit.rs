@@ -31,7 +31,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// How a COMMIT ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    Committed { two_phase: bool },
+    Committed {
+        two_phase: bool,
+    },
     /// The transaction had failed: COMMIT means ROLLBACK.
     RolledBack,
     /// There was none.
@@ -62,7 +64,10 @@ impl Hold {
         if block.lost {
             self.txn = Txn::Failed(block);
             self.rollback().await;
-            return Err(Failure::Margay(Fault::new(Code::SERVER_LOST, "a server of the transaction was lost")));
+            return Err(Failure::Margay(Fault::new(
+                Code::SERVER_LOST,
+                "a server of the transaction was lost",
+            )));
         }
         // A cancel of its last statement must not come late and hit the commit, or who gets the connection next.
         self.using.clear();
@@ -81,7 +86,9 @@ impl Hold {
         match &result {
             Ok(true) if two_phase => self.counted.two_phase += 1,
             Ok(true) => self.counted.one_phase += 1,
-            Err(failure) if two_phase && failure.code_name() != Code::COMMIT_UNKNOWN.name => self.counted.aborted += 1,
+            Err(failure) if two_phase && failure.code_name() != Code::COMMIT_UNKNOWN.name => {
+                self.counted.aborted += 1
+            }
             Ok(false) | Err(_) => {}
         }
         match result {
@@ -126,7 +133,9 @@ impl Hold {
     }
 
     fn let_go(&mut self, ended: Vec<(Lease, Result<String, RunError>)>, sets: bool) {
-        ended.into_iter().for_each(|(lease, _)| self.let_go_one(lease, sets));
+        ended
+            .into_iter()
+            .for_each(|(lease, _)| self.let_go_one(lease, sets));
     }
 
     /// After its COMMIT: the connection has the session's settings, if they were SET on it.
@@ -141,10 +150,13 @@ impl Hold {
 
 /// COMMIT on all of them at once, with the tags.
 async fn end_readers(branches: Vec<Branch>) -> Vec<(Lease, Result<String, RunError>)> {
-    let ends = branches.into_iter().filter_map(|b| b.lease).map(|mut lease| async move {
-        let result = lease.run("COMMIT").await.map(|rows| rows.tag);
-        (lease, result)
-    });
+    let ends = branches
+        .into_iter()
+        .filter_map(|b| b.lease)
+        .map(|mut lease| async move {
+            let result = lease.run("COMMIT").await.map(|rows| rows.tag);
+            (lease, result)
+        });
     join_all(ends).await
 }
 
@@ -158,7 +170,11 @@ async fn two_phases(hold: &mut Hold, writers: Vec<Branch>) -> Result<bool, Failu
 
     let recorded = match decisions.ensure_table(&hold.fleet, coordinator_node).await {
         Ok(()) => record(&mut leases, &base).await,
-        Err(why) => Err(Fault::new(Code::COMMIT_FAILED, "the commit's decision can't be recorded").detail(why).into()),
+        Err(why) => Err(
+            Fault::new(Code::COMMIT_FAILED, "the commit's decision can't be recorded")
+                .detail(why)
+                .into(),
+        ),
     };
     if let Err(failure) = recorded {
         return Err(hold.undo_all(leases, failure).await);
@@ -191,7 +207,9 @@ async fn two_phases(hold: &mut Hold, writers: Vec<Branch>) -> Result<bool, Failu
 }
 
 async fn record(leases: &mut [Lease], base: &str) -> Result<(), Failure> {
-    let Some(coordinator) = leases.first_mut() else { return Ok(()) };
+    let Some(coordinator) = leases.first_mut() else {
+        return Ok(());
+    };
     // A server that forgot the decision in a crash would leave the others committed alone: the client's
     // `synchronous_commit = off` can't hold here. decided_at is the moment of deciding, not the
     // transaction's begin: recovery reads it as an age.
@@ -213,14 +231,21 @@ fn part_gid(base: &str, part: usize) -> String {
 
 /// PREPARE TRANSACTION on all but the coordinator, one result each.
 async fn prepare_others(leases: &mut [Lease], base: &str) -> Vec<Result<(), Failure>> {
-    let prepares = leases.iter_mut().enumerate().skip(1).map(|(part, lease)| async move {
-        match lease.run(&format!("PREPARE TRANSACTION {}", part_gid(base, part))).await {
-            Ok(rows) if rows.tag == "PREPARE TRANSACTION" => Ok(()),
-            // In a failed transaction PREPARE is a ROLLBACK.
-            Ok(_) => Err(commands::aborted()),
-            Err(error) => Err(error.into()),
-        }
-    });
+    let prepares = leases
+        .iter_mut()
+        .enumerate()
+        .skip(1)
+        .map(|(part, lease)| async move {
+            match lease
+                .run(&format!("PREPARE TRANSACTION {}", part_gid(base, part)))
+                .await
+            {
+                Ok(rows) if rows.tag == "PREPARE TRANSACTION" => Ok(()),
+                // In a failed transaction PREPARE is a ROLLBACK.
+                Ok(_) => Err(commands::aborted()),
+                Err(error) => Err(error.into()),
+            }
+        });
     join_all(prepares).await
 }
 
@@ -232,7 +257,9 @@ enum Decided {
 
 /// COMMIT on the coordinator; if its answer is lost, the recovery's question to its node.
 async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
-    let Some(coordinator) = leases.first_mut() else { return Decided::Unknown };
+    let Some(coordinator) = leases.first_mut() else {
+        return Decided::Unknown;
+    };
     match coordinator.run("COMMIT").await {
         Ok(rows) if rows.tag == "COMMIT" => return Decided::Committed,
         Ok(_) => return Decided::Aborted(failed(&commands::aborted())),
@@ -248,10 +275,15 @@ async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
             match recovery::resolve(&server, base).await {
                 Ok(Outcome::Committed) => return Decided::Committed,
                 Ok(Outcome::Aborted) => {
-                    let why = Fault::new(Code::COMMIT_FAILED, "a server was lost during the commit; everything was rolled back");
+                    let why = Fault::new(
+                        Code::COMMIT_FAILED,
+                        "a server was lost during the commit; everything was rolled back",
+                    );
                     return Decided::Aborted(why.into());
                 }
-                Err(problem) => tracing::warn!(gid = base, problem, "the outcome of a commit is not known yet"),
+                Err(problem) => {
+                    tracing::warn!(gid = base, problem, "the outcome of a commit is not known yet")
+                }
             }
         }
         tokio::time::sleep(RETRY_EVERY).await;
@@ -262,25 +294,29 @@ async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
 /// COMMIT PREPARED on all but the coordinator. It is decided: what fails is tried again on a
 /// connection of its own, and at last left to recovery. True: all of them are committed.
 async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
-    let finishes = leases.iter_mut().enumerate().skip(1).map(|(part, lease)| async move {
-        let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
-        if lease.run(&sql).await.is_ok() {
-            return true;
-        }
-        let deadline = Instant::now() + FINISH_FOR;
-        while Instant::now() < deadline {
-            if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
-                let gid = format!("{base}:{part}");
-                match recovery::finish(&server, &gid, Outcome::Committed).await {
-                    Ok(()) => return true,
-                    Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
-                }
+    let finishes = leases
+        .iter_mut()
+        .enumerate()
+        .skip(1)
+        .map(|(part, lease)| async move {
+            let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
+            if lease.run(&sql).await.is_ok() {
+                return true;
             }
-            tokio::time::sleep(RETRY_EVERY).await;
-        }
-        tracing::error!(gid = base, part, "a decided commit is left to recovery");
-        false
-    });
+            let deadline = Instant::now() + FINISH_FOR;
+            while Instant::now() < deadline {
+                if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
+                    let gid = format!("{base}:{part}");
+                    match recovery::finish(&server, &gid, Outcome::Committed).await {
+                        Ok(()) => return true,
+                        Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
+                    }
+                }
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            tracing::error!(gid = base, part, "a decided commit is left to recovery");
+            false
+        });
     join_all(finishes).await.into_iter().all(|done| done)
 }
 
@@ -293,16 +329,22 @@ impl Hold {
         prepared: &[Result<(), Failure>],
         failure: Failure,
     ) -> Failure {
-        let undoes = leases.iter_mut().enumerate().skip(1).zip(prepared).map(|((part, lease), done)| async move {
-            // One whose answer was lost may be prepared: recovery finds it.
-            if done.is_ok() {
-                let sql = format!("ROLLBACK PREPARED {}", part_gid(base, part));
-                if let Err(error) = lease.run(&sql).await {
-                    let problem = Failure::from(error).message();
-                    tracing::warn!(gid = base, part, problem, "left to recovery: rolling back");
-                }
-            }
-        });
+        let undoes =
+            leases
+                .iter_mut()
+                .enumerate()
+                .skip(1)
+                .zip(prepared)
+                .map(|((part, lease), done)| async move {
+                    // One whose answer was lost may be prepared: recovery finds it.
+                    if done.is_ok() {
+                        let sql = format!("ROLLBACK PREPARED {}", part_gid(base, part));
+                        if let Err(error) = lease.run(&sql).await {
+                            let problem = Failure::from(error).message();
+                            tracing::warn!(gid = base, part, problem, "left to recovery: rolling back");
+                        }
+                    }
+                });
         join_all(undoes).await;
         self.undo_all(leases, failure).await
     }
@@ -310,7 +352,12 @@ impl Hold {
     async fn undo_all(&mut self, leases: Vec<Lease>, failure: Failure) -> Failure {
         let branches = leases.into_iter().map(|lease| {
             let node: NodeId = lease.node();
-            Branch { lease: Some(lease), node, primary: true, wrote: true }
+            Branch {
+                lease: Some(lease),
+                node,
+                primary: true,
+                wrote: true,
+            }
         });
         self.undo(branches.collect()).await;
         failure
@@ -324,16 +371,21 @@ fn failed(cause: &Failure) -> Failure {
         Failure::Server(_) => cause.clone(),
         Failure::Margay(fault) if fault.code == Code::COMMIT_FAILED => cause.clone(),
         Failure::Margay(fault) => Failure::Margay(
-            Fault::new(Code::COMMIT_FAILED, "the commit over several nodes failed; everything was rolled back")
-                .detail(fault.message.clone()),
+            Fault::new(
+                Code::COMMIT_FAILED,
+                "the commit over several nodes failed; everything was rolled back",
+            )
+            .detail(fault.message.clone()),
         ),
     }
 }
 
 fn unknown() -> Failure {
     Failure::Margay(
-        Fault::new(Code::COMMIT_UNKNOWN, "the connection to a server was lost during COMMIT; its outcome is not known")
-            .hint("look whether the transaction's changes are there before doing it again"),
+        Fault::new(
+            Code::COMMIT_UNKNOWN,
+            "the connection to a server was lost during COMMIT; its outcome is not known",
+        )
+        .hint("look whether the transaction's changes are there before doing it again"),
     )
 }
-

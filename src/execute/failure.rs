@@ -58,12 +58,22 @@ impl Failure {
 
     /// A server's words with fields changed, or left out where `edit` says None.
     pub fn edited(self, edit: impl Fn(u8, &[u8]) -> Option<Cow<'_, [u8]>>) -> Self {
-        let Failure::Server(frame) = &self else { return self };
-        let Ok(all) = Fields::decode(frame.body()) else { return self };
-        let said: Vec<_> = all.iter().filter_map(|(code, text)| Some((code, edit(code, text)?))).collect();
+        let Failure::Server(frame) = &self else {
+            return self;
+        };
+        let Ok(all) = Fields::decode(frame.body()) else {
+            return self;
+        };
+        let said: Vec<_> = all
+            .iter()
+            .filter_map(|(code, text)| Some((code, edit(code, text)?)))
+            .collect();
         let mut out = BytesMut::new();
         fields(&mut out, b'E', said.iter().map(|(code, text)| (*code, &text[..])));
-        Failure::Server(Frame { tag: b'E', bytes: out.freeze() })
+        Failure::Server(Frame {
+            tag: b'E',
+            bytes: out.freeze(),
+        })
     }
 
     /// Appends it as the last words of a connection.

@@ -105,7 +105,10 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
         }
     }
     if all_nodes_seen {
-        let open: HashSet<&str> = prepared.iter().filter_map(|(_, gid, _)| Some(split_gid(gid)?.base)).collect();
+        let open: HashSet<&str> = prepared
+            .iter()
+            .filter_map(|(_, gid, _)| Some(split_gid(gid)?.base))
+            .collect();
         forget(&clients, old_decisions, &open, &mut report).await;
     }
     report
@@ -127,7 +130,9 @@ pub(super) async fn finish(server: &Server, gid: &str, outcome: Outcome) -> Resu
 /// Creates the decision table where it is missing.
 pub(super) async fn ensure_table(server: &Server) -> Result<(), String> {
     let asked = connect(server).await?;
-    let there = asked.client.query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[]);
+    let there = asked
+        .client
+        .query_one("SELECT to_regclass('margay.decision') IS NOT NULL", &[]);
     if asked.answer(there).await?.try_get(0).map_err(|e| explain(&e))? {
         return Ok(());
     }
@@ -152,7 +157,10 @@ struct Gid<'a> {
 fn split_gid(gid: &str) -> Option<Gid<'_>> {
     let (base, _part) = gid.rsplit_once(':')?;
     let (before, _random) = base.rsplit_once(':')?;
-    Some(Gid { base, coordinator: before.strip_prefix(GID_PREFIX)? })
+    Some(Gid {
+        base,
+        coordinator: before.strip_prefix(GID_PREFIX)?,
+    })
 }
 
 async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Asked, String> {
@@ -171,7 +179,9 @@ async fn list_prepared(asked: &Asked, older_than: Duration) -> Result<Vec<(Strin
     );
     let rows = asked.answer(rows).await?;
     let found = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    found.collect::<Result<Vec<_>, tokio_postgres::Error>>().map_err(|e| explain(&e))
+    found
+        .collect::<Result<Vec<_>, tokio_postgres::Error>>()
+        .map_err(|e| explain(&e))
 }
 
 async fn finish_one(
@@ -185,8 +195,12 @@ async fn finish_one(
     let outcome = match outcomes.get(parts.base) {
         Some(known) => *known,
         None => {
-            let coordinator = snapshot.node_id(parts.coordinator).ok_or("the rules don't name its coordinator")?;
-            let client = clients.get(&coordinator).ok_or("its coordinator can't be reached")?;
+            let coordinator = snapshot
+                .node_id(parts.coordinator)
+                .ok_or("the rules don't name its coordinator")?;
+            let client = clients
+                .get(&coordinator)
+                .ok_or("its coordinator can't be reached")?;
             let outcome = decide(client, parts.base).await?;
             outcomes.insert(parts.base.to_owned(), outcome);
             outcome
@@ -216,7 +230,9 @@ async fn finish_prepared(asked: &Asked, gid: &str, outcome: Outcome) -> Result<(
 
 async fn decide(asked: &Asked, base: &str) -> Result<Outcome, String> {
     let client = &asked.client;
-    asked.answer(client.batch_execute("SET lock_timeout = '2s'")).await?;
+    asked
+        .answer(client.batch_execute("SET lock_timeout = '2s'"))
+        .await?;
     // The two statements are not one: under a snapshot taken before its wait for the other
     // transaction, `INSERT … ON CONFLICT DO NOTHING` would not see the row that stopped it.
     let insert = format!(
@@ -235,9 +251,16 @@ async fn decide(asked: &Asked, base: &str) -> Result<Outcome, String> {
     if asked.answer(inserted).await? == 1 {
         return Ok(Outcome::Aborted);
     }
-    let select = format!("SELECT aborted FROM margay.decision WHERE gid = {}", literal(base));
+    let select = format!(
+        "SELECT aborted FROM margay.decision WHERE gid = {}",
+        literal(base)
+    );
     let row = asked.answer(client.query_opt(&select, &[])).await?;
-    match row.ok_or("the decision vanished while it was read")?.try_get(0).map_err(|e| explain(&e))? {
+    match row
+        .ok_or("the decision vanished while it was read")?
+        .try_get(0)
+        .map_err(|e| explain(&e))?
+    {
         true => Ok(Outcome::Aborted),
         false => Ok(Outcome::Committed),
     }
@@ -247,7 +270,9 @@ async fn decide(asked: &Asked, base: &str) -> Result<Outcome, String> {
 /// alone fails now and then when several clients run it at once).
 pub async fn create_decision_table(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
-        .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"))
+        .batch_execute(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {DECISION_TABLE}; COMMIT"
+        ))
         .await
 }
 
@@ -285,7 +310,14 @@ async fn forget(
 ) {
     for (node, gid) in decisions.iter().filter(|(_, gid)| !open.contains(gid.as_str())) {
         let Some(asked) = clients.get(node) else { continue };
-        match asked.answer(asked.client.execute("DELETE FROM margay.decision WHERE gid = $1", &[gid])).await {
+        match asked
+            .answer(
+                asked
+                    .client
+                    .execute("DELETE FROM margay.decision WHERE gid = $1", &[gid]),
+            )
+            .await
+        {
             Ok(count) => report.forgotten += count,
             Err(problem) => report.problems.push(problem),
         }
@@ -293,7 +325,10 @@ async fn forget(
 }
 
 fn is_missing_table(error: &tokio_postgres::Error) -> bool {
-    matches!(error.code(), Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME))
+    matches!(
+        error.code(),
+        Some(&SqlState::UNDEFINED_TABLE) | Some(&SqlState::INVALID_SCHEMA_NAME)
+    )
 }
 
 /// A connection, and whether its server has fallen silent: then nothing more is asked of it.
@@ -331,7 +366,11 @@ async fn connect(server: &Server) -> Result<Asked, String> {
     } else {
         config.host(&*server.host);
     }
-    config.port(server.port).user(&*server.user).dbname(&*server.database).application_name("margay recovery");
+    config
+        .port(server.port)
+        .user(&*server.user)
+        .dbname(&*server.database)
+        .application_name("margay recovery");
     config.options(OPTIONS);
     if let Some(password) = &server.password {
         config.password(password.as_bytes());
@@ -342,7 +381,10 @@ async fn connect(server: &Server) -> Result<Asked, String> {
     let (client, connection) = connected.map_err(|e| explain(&e))?;
     // Ends by itself when the client is dropped.
     tokio::spawn(connection);
-    Ok(Asked { client, silent: AtomicBool::new(false) })
+    Ok(Asked {
+        client,
+        silent: AtomicBool::new(false),
+    })
 }
 
 /// A string literal that means the same under any `standard_conforming_strings`: a gid has no
@@ -365,7 +407,10 @@ mod tests {
     #[test]
     fn gid_names_its_coordinator() {
         let gid = split_gid("margay:1:n_trade0:6f1c:2").expect("a gid");
-        assert_eq!((gid.base, gid.coordinator), ("margay:1:n_trade0:6f1c", "n_trade0"));
+        assert_eq!(
+            (gid.base, gid.coordinator),
+            ("margay:1:n_trade0:6f1c", "n_trade0")
+        );
         assert!(split_gid("margay:2:n_trade0:6f1c:2").is_none());
         assert!(split_gid("other").is_none());
     }

@@ -10,7 +10,9 @@ impl Database {
     pub fn logical_text(&self, text: &str) -> Option<String> {
         let mut out: Option<String> = None;
         for table in self.tables.values() {
-            let Spread::Sharded(sharding) = &table.spread else { continue };
+            let Spread::Sharded(sharding) = &table.spread else {
+                continue;
+            };
             if sharding.layout == Layout::PerNode {
                 continue;
             }
@@ -37,8 +39,12 @@ fn replace(text: &str, table: &str, sharding: &Sharding) -> Option<String> {
         let end = at + table.len();
         from = end;
         let begins = at == 0 || !is_name(text.as_bytes()[at - 1]);
-        let Some(suffix) = text[end..].strip_prefix('_').filter(|_| begins) else { continue };
-        let Some(length) = suffix_length(suffix, sharding) else { continue };
+        let Some(suffix) = text[end..].strip_prefix('_').filter(|_| begins) else {
+            continue;
+        };
+        let Some(length) = suffix_length(suffix, sharding) else {
+            continue;
+        };
         let after = suffix.as_bytes().get(length).copied();
         if after.is_some_and(|b| is_name(b) && b != b'_') {
             continue;
@@ -53,9 +59,13 @@ fn replace(text: &str, table: &str, sharding: &Sharding) -> Option<String> {
 /// The length of a shard's suffix at the beginning of the text.
 fn suffix_length(text: &str, sharding: &Sharding) -> Option<usize> {
     let digits = |from: usize, n: usize| {
-        text.as_bytes().get(from..from + n).is_some_and(|part| part.iter().all(u8::is_ascii_digit)).then_some(from + n)
+        text.as_bytes()
+            .get(from..from + n)
+            .is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+            .then_some(from + n)
     };
-    let part = |from: usize, n: usize| (text.as_bytes().get(from) == Some(&b'_')).then(|| digits(from + 1, n))?;
+    let part =
+        |from: usize, n: usize| (text.as_bytes().get(from) == Some(&b'_')).then(|| digits(from + 1, n))?;
     match &sharding.scheme {
         Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_) => {
             let length = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -99,21 +109,40 @@ databases:
           views: {shard: {by: time, key: at, every: month, from: 2026-01}}
           plain: {shard: {by: hash, key: id}}
 "#;
-        let loaded = load_texts(vec![(PathBuf::from("r.yaml"), rules.into())], &|_| None, &Overrides::default());
+        let loaded = load_texts(
+            vec![(PathBuf::from("r.yaml"), rules.into())],
+            &|_| None,
+            &Overrides::default(),
+        );
         let snapshot = loaded.expect("rules that hold").snapshot;
         snapshot.databases[0].logical_text(text)
     }
 
     #[test]
     fn names_of_shards_become_those_of_their_tables() {
-        assert_eq!(logical(r#"violates unique constraint "orders_03_pkey""#).unwrap(), r#"violates unique constraint "orders_pkey""#);
+        assert_eq!(
+            logical(r#"violates unique constraint "orders_03_pkey""#).unwrap(),
+            r#"violates unique constraint "orders_pkey""#
+        );
         assert_eq!(logical("orders_15").unwrap(), "orders");
-        assert_eq!(logical("no partition views_2026_03 of views_2026_04").unwrap(), "no partition views of views");
+        assert_eq!(
+            logical("no partition views_2026_03 of views_2026_04").unwrap(),
+            "no partition views of views"
+        );
     }
 
     #[test]
     fn other_names_stay_as_they_are() {
-        for text in ["orders", "orders_16", "orders_003", "my_orders_03", "orders_03x", "orders_status", "views_2026", "plain_01"] {
+        for text in [
+            "orders",
+            "orders_16",
+            "orders_003",
+            "my_orders_03",
+            "orders_03x",
+            "orders_status",
+            "views_2026",
+            "plain_01",
+        ] {
             assert_eq!(logical(text), None, "{text}");
         }
     }

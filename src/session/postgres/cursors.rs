@@ -17,7 +17,12 @@ impl Session {
     /// A cursor that was declared in SQL is a portal too: where messages about it go.
     pub fn cursor_task(&self, name: &[u8]) -> Option<Task> {
         let node = self.cursor_node(std::str::from_utf8(name).ok()?)?;
-        Some(Task { node, role: Role::Primary, writes: false, pins: false })
+        Some(Task {
+            node,
+            role: Role::Primary,
+            writes: false,
+            pins: false,
+        })
     }
 
     /// Sends FETCH, MOVE and CLOSE to where their cursor is. One that isn't known stays where it is: that

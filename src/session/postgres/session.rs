@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::statements::Extended;
 use super::fatal;
 use super::inlet::Inlet;
+use super::statements::Extended;
 use super::view::{Hints, view};
 use super::watch::watched;
 use super::welcome::Newcomer;
