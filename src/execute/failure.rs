@@ -102,27 +102,38 @@ impl Failure {
 }
 
 /// Shards are tables of their own on the servers (`orders_03`), whose names no client has ever seen.
+/// Where the server says which table and constraint it means, those names are told as the logical ones,
+/// and so they are in its sentences, in quotes. Nothing else is touched: it may be the user's own words.
 fn logical_names(out: &mut BytesMut, frame: &Frame, all: Fields<'_>, database: &Database) {
-    let mut renamed: Vec<(u8, Cow<'_, [u8]>)> = Vec::new();
-    let mut changed = false;
-    for (code, text) in all.iter() {
-        // Position, file, line and routine name nothing of the user's.
-        let named = matches!(code, b'M' | b'D' | b'H' | b'W' | b'q' | b't' | b'n');
-        let logical = std::str::from_utf8(text)
-            .ok()
-            .filter(|_| named)
-            .and_then(|text| database.logical_text(text));
-        changed |= logical.is_some();
-        renamed.push((
-            code,
-            logical.map_or(Cow::Borrowed(text), |text| Cow::Owned(text.into_bytes())),
-        ));
-    }
-    if changed {
-        fields(out, b'E', renamed.iter().map(|(code, text)| (*code, &text[..])));
-    } else {
-        out.put_slice(&frame.bytes);
-    }
+    let text = |code: u8| all.get(code).and_then(|t| std::str::from_utf8(t).ok());
+    let Some((physical, table)) = text(b't').and_then(|t| Some((t, database.logical_text(t)?))) else {
+        return out.put_slice(&frame.bytes);
+    };
+    // PostgreSQL names what belongs to a table after it: `orders_03_pkey`.
+    let constraint = text(b'n').and_then(|n| Some((n, format!("{table}{}", n.strip_prefix(physical)?))));
+    let rename = |said: &[u8]| -> Option<Vec<u8>> {
+        let said = std::str::from_utf8(said).ok()?;
+        let mut told = said.replace(&format!("\"{physical}\""), &format!("\"{table}\""));
+        if let Some((name, logical)) = &constraint {
+            told = told.replace(&format!("\"{name}\""), &format!("\"{logical}\""));
+        }
+        Some(told.into_bytes())
+    };
+    let renamed: Vec<(u8, Cow<'_, [u8]>)> = all
+        .iter()
+        .map(|(code, said)| {
+            let told = match code {
+                b't' => Some(table.clone().into_bytes()),
+                b'n' => constraint
+                    .as_ref()
+                    .map(|(_, logical)| logical.clone().into_bytes()),
+                b'M' => rename(said),
+                _ => None,
+            };
+            (code, told.map_or(Cow::Borrowed(said), Cow::Owned))
+        })
+        .collect();
+    fields(out, b'E', renamed.iter().map(|(code, text)| (*code, &text[..])));
 }
 
 fn severity(out: &mut BytesMut, all: Fields<'_>, severity: &[u8]) {

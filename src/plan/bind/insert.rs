@@ -17,7 +17,34 @@ use super::shards::name_splice;
 use super::{Binder, part};
 
 impl Binder<'_, '_> {
+    /// `'now'` and its kin mean another instant on each node once they are read as a time.
+    pub(super) fn refuse_moving_texts(&self) -> Result<(), Fault> {
+        const MOVING: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+        let moving = |text: &str| MOVING.contains(&text.trim().to_ascii_lowercase().as_str());
+        let literal = self
+            .literals
+            .iter()
+            .any(|(_, text)| moving(text.trim_matches('\'')));
+        let given = self
+            .params
+            .values
+            .iter()
+            .flatten()
+            .any(|v| std::str::from_utf8(v).is_ok_and(moving));
+        if literal || given {
+            return Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                "'now' and its kin could mean another instant on each node's copy of the row",
+            )
+            .hint("Write now(), or pass the time itself."));
+        }
+        Ok(())
+    }
+
     pub(super) fn insert(&mut self, insert: &InsertRoute) -> Planned {
+        if matches!(&insert.table.table.home, Home::Everywhere(nodes) if nodes.len() > 1) {
+            self.refuse_moving_texts()?;
+        }
         let mut next_ids: Vec<Vec<i64>> = Vec::new();
         // Ids first: rows are routed by them where they are the key.
         for row in &insert.rows.rows {

@@ -137,6 +137,9 @@ impl Binder<'_, '_> {
                 Ok(plan)
             }
             Route::Same { nodes, now } => {
+                if nodes.len() > 1 && self.compiled.writes && !self.compiled.is_utility {
+                    self.refuse_moving_texts()?;
+                }
                 let text = self.spliced(if nodes.len() > 1 {
                     self.now_splices(now)?
                 } else {

@@ -27,6 +27,15 @@ impl Compiler<'_> {
             (InsertSource::Values(values), Home::Node(_)) if generates => {
                 self.rows(i, values, target, lowered, analysis)
             }
+            (InsertSource::Query(_) | InsertSource::DefaultValues, Home::Node(_))
+                if generates && !lists_generated(i, target) =>
+            {
+                Err(Fault::new(
+                    Code::KEY_MISSING,
+                    format!("ids of {} are generated for rows of VALUES only", target.name),
+                )
+                .hint("Name the generated column and give its values, or insert the rows as VALUES."))
+            }
             (_, Home::Node(_) | Home::System) => self.tables(lowered, analysis, true),
             (InsertSource::Query(q), Home::Everywhere(nodes)) => {
                 if q.is_limited() && nodes.len() > 1 {
@@ -34,6 +43,10 @@ impl Compiler<'_> {
                         Code::BROADCAST_DIVERGES,
                         "INSERT … SELECT … LIMIT may pick other rows on each node",
                     ));
+                }
+                if nodes.len() > 1 {
+                    let listed = |column: &str| i.columns.iter().any(|c| c.last() == column);
+                    self.refuse_defaults(target, &|column| !listed(column))?;
                 }
                 self.same_everywhere(nodes, target, lowered, analysis)
             }
@@ -167,4 +180,9 @@ impl Compiler<'_> {
             rows,
         })))
     }
+}
+
+fn lists_generated(i: &Insert, target: &TableRef) -> bool {
+    let mut generated = target.rule.iter().flat_map(|r| &r.generate);
+    generated.all(|g| i.columns.iter().any(|c| c.last() == &*g.column))
 }

@@ -6,6 +6,7 @@ mod names;
 
 use std::sync::Arc;
 
+use crate::model::catalog::ColumnDefault;
 use crate::model::{Code, Fault, NodeId};
 use crate::topology::{Database, Layout};
 
@@ -15,7 +16,7 @@ use super::insert::Rows;
 use super::lex::{Kind as TokenKind, Token};
 use super::lower;
 use super::prune::Pruning;
-use super::query::{Assignment, Lowered, Name, Root, Span, Write};
+use super::query::{Assignment, Expr, Lowered, Name, Root, Span, Write};
 use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
 use super::set_config::{self, SetCall};
@@ -309,9 +310,34 @@ impl<'a> Compiler<'a> {
         };
         self.refuse_key_update(target, &w.set)?;
         if let Home::Everywhere(nodes) = &target.home {
+            if nodes.len() > 1 {
+                let reset = w
+                    .set
+                    .iter()
+                    .filter(|a| is_default(&a.value))
+                    .flat_map(|a| &a.columns);
+                self.refuse_defaults(target, &|column| reset.clone().any(|c| &**c == column))?;
+            }
             return self.same_everywhere(nodes, target, lowered, analysis);
         }
         self.tables(lowered, analysis, true)
+    }
+
+    /// Defaults that would give each copy of a broadcast row another value.
+    fn refuse_defaults(&self, target: &TableRef, used: &dyn Fn(&str) -> bool) -> Result<(), Fault> {
+        let columns = target.info.iter().flat_map(|i| &i.columns);
+        let differs = |d: &ColumnDefault| matches!(d, ColumnDefault::Now(_) | ColumnDefault::Volatile(_));
+        match columns.into_iter().find(|c| differs(&c.default) && used(&c.name)) {
+            None => Ok(()),
+            Some(column) => Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                format!(
+                    "the default of {}.{} would give each node's copy another value",
+                    target.name, column.name
+                ),
+            )
+            .hint("Give the column's value in the statement.")),
+        }
     }
 
     fn refuse_key_update(&self, target: &TableRef, set: &[Assignment]) -> Result<(), Fault> {
@@ -415,4 +441,9 @@ impl Compiled {
     pub(super) fn shared(self) -> Arc<Compiled> {
         Arc::new(self)
     }
+}
+
+/// `DEFAULT` as the value of SET.
+fn is_default(value: &Expr) -> bool {
+    matches!(value, Expr::Column(name) if name.parts.len() == 1 && name.last() == "default")
 }

@@ -3,6 +3,7 @@
 
 mod about;
 mod create;
+mod guard;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId};
 use crate::topology::placement::Scheme;
@@ -193,6 +194,9 @@ impl Compiler<'_> {
         let mut separate = None;
         for name in names {
             let located = locate(name, self.view);
+            if first == "alter" {
+                self.guard_alter(&located)?;
+            }
             let on = match &located.home {
                 Home::Node(n) => vec![*n],
                 Home::Everywhere(list) => list.clone(),
