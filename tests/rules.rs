@@ -757,6 +757,11 @@ limits: {login_timeout: 5s}
 ";
     assert!(problems(good).is_empty(), "{:#?}", problems(good));
     for (from, to, text) in [
+        (
+            "d: {nodes: [n0]}}}}",
+            "d: {nodes: [n0]}}}, more: {engine: postgres, domains: {d: {nodes: [n0]}}}}",
+            "they would share its tables",
+        ),
         ("'127.0.0.1:9630'", "'127.0.0.1:6432'", "share the address"),
         ("'127.0.0.1:9630'", "'0.0.0.0:6432'", "share the address"),
         (

@@ -22,10 +22,11 @@ impl Check<'_> {
                 "write `databases: {name: {engine: postgres, domains: …}}`",
             );
         }
-        let all = written
+        let all: Vec<Database> = written
             .iter()
             .map(|(name, database)| self.database(name, database, nodes))
             .collect();
+        self.apart(&all, nodes);
         let names: Vec<Vec<String>> = written
             .iter()
             .flat_map(|(_, d)| d.domains.iter().map(|(_, d)| d.nodes.clone()))
@@ -37,6 +38,37 @@ impl Check<'_> {
             }
         }
         all
+    }
+
+    /// A node is one database on its server: two logical databases on it would share their tables.
+    fn apart(&mut self, all: &[Database], nodes: &[Node]) {
+        for (i, database) in all.iter().enumerate() {
+            let earlier = |id| {
+                all[..i]
+                    .iter()
+                    .find(|other| other.domains.iter().any(|d| d.nodes.contains(&id)))
+            };
+            let mut ids: Vec<NodeId> = database
+                .domains
+                .iter()
+                .flat_map(|d| d.nodes.iter().copied())
+                .collect();
+            ids.sort_unstable();
+            ids.dedup();
+            for id in ids {
+                let (Some(other), Some(node)) = (earlier(id), nodes.get(id.index())) else {
+                    continue;
+                };
+                self.wrong_key(
+                    &["databases", &database.name],
+                    format!(
+                        "`{}` and `{}` both use the node `{}`: they would share its tables",
+                        other.name, database.name, node.name
+                    ),
+                    "give each database nodes of its own, which may be other databases on the same servers",
+                );
+            }
+        }
     }
 
     fn database(&mut self, name: &str, written: &file::Database, nodes: &[Node]) -> Database {
