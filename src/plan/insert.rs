@@ -9,7 +9,6 @@ use super::lex::Token;
 use super::prune::key_type;
 use super::query::{Expr, Insert, Span};
 use super::scope::{Home, TableRef};
-use super::types::SessionView;
 use super::value::is_constant;
 
 /// What Margay puts into a column.
@@ -63,7 +62,6 @@ pub fn rows(
     table: &TableRef,
     sql: &str,
     tokens: &[Token],
-    view: &SessionView,
 ) -> Result<Rows, Fault> {
     let info = table.info.as_deref();
     let mut columns = column_names(insert, info).ok_or_else(|| {
@@ -141,7 +139,6 @@ pub fn rows(
                 cell_spans.as_deref(),
                 &added,
                 table,
-                view,
             )?);
         }
         out.push(row);
@@ -336,7 +333,6 @@ fn key_source(
     spans: Option<&[Span]>,
     added: &[(Box<str>, Fill)],
     table: &TableRef,
-    _view: &SessionView,
 ) -> Result<KeySource, Fault> {
     let is_id = |fill: &Fill| *fill == Fill::NextId;
     // A row's ids go to its replaced cells first, then to the columns that are added.

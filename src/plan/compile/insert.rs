@@ -152,7 +152,7 @@ impl Compiler<'_> {
                 }
             }
         }
-        let rows = insert::rows(i, values, target, self.sql, self.tokens, self.view)?;
+        let rows = insert::rows(i, values, target, self.sql, self.tokens)?;
         let replaced: Vec<Vec<Span>> = rows
             .rows
             .iter()

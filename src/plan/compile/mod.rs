@@ -270,7 +270,7 @@ impl<'a> Compiler<'a> {
         let planned = match &lowered.root {
             Root::Query(q) => scatter::plan(q, analysis, lowered.clauses.as_ref(), &src, self.view),
             Root::Insert(_) | Root::Update(_) | Root::Delete(_) => {
-                scatter::check(analysis, self.view, true).map(|()| Scatter::default())
+                scatter::check(analysis, true).map(|()| Scatter::default())
             }
         };
         let scatter = planned.and_then(|scatter| {
@@ -361,11 +361,9 @@ impl<'a> Compiler<'a> {
         analysis: &Analysis,
     ) -> Result<Route, Fault> {
         if let [one] = nodes {
-            let home = Home::Node(*one);
             return if analysis.facts.refs.iter().all(|r| on_node(&r.home, *one)) {
                 Ok(Route::Fixed(*one))
             } else {
-                drop(home);
                 self.tables(lowered, analysis, true)
             };
         }

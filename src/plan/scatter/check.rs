@@ -6,11 +6,10 @@ use crate::model::{Code, Fault};
 use super::super::analyze::Analysis;
 use super::super::functions;
 use super::super::scope::{Column, Home};
-use super::super::types::SessionView;
 
 /// Checks that every row can be computed on one node, for a query or (with `target`) a write whose
 /// first table reference is the target.
-pub fn check(analysis: &Analysis, view: &SessionView, target: bool) -> Result<(), Fault> {
+pub fn check(analysis: &Analysis, target: bool) -> Result<(), Fault> {
     if let Some(fault) = &analysis.obstacle {
         return Err(fault.clone());
     }
@@ -49,7 +48,7 @@ pub fn check(analysis: &Analysis, view: &SessionView, target: bool) -> Result<()
         analysis.arms.iter().map(|r| r.clone().collect()).collect()
     };
     for arm in arms {
-        check_arm(analysis, &arm, target, view)?;
+        check_arm(analysis, &arm, target)?;
     }
     Ok(())
 }
@@ -74,7 +73,7 @@ fn check_homes(analysis: &Analysis) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_arm(analysis: &Analysis, refs: &[usize], target: bool, _view: &SessionView) -> Result<(), Fault> {
+fn check_arm(analysis: &Analysis, refs: &[usize], target: bool) -> Result<(), Fault> {
     let facts = &analysis.facts;
     let key = |r: usize, i: usize| -> Option<Column> {
         let Home::Sharded(s) = &facts.refs[r].home else {

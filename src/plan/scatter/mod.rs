@@ -53,7 +53,7 @@ pub fn plan(
     src: &Source<'_>,
     view: &SessionView,
 ) -> Result<Scatter, Fault> {
-    check(analysis, view, false)?;
+    check(analysis, false)?;
     if query.locks && query.is_limited() {
         return Err(Fault::new(
             Code::LIMIT_NOT_KNOWN,
