@@ -11,7 +11,7 @@ SECONDS ?= 20
 # `make test` runs every step, each for this long.
 STEP_SECONDS ?= 5
 
-.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench
+.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench bench-micro
 .NOTPARALLEL:
 
 help:
@@ -20,7 +20,8 @@ help:
 	@echo '                 (STEP=$(STEP))'
 	@echo 'make test        all set-up, then every test, and a short demo-check of each step in rules/'
 	@echo 'make check       format, lints and the quick tests'
-	@echo 'make bench       the benchmarks'
+	@echo 'make bench       what a proxy costs: PostgreSQL directly, HAProxy, PgBouncer, Margay (ROUNDS=5 ROUND_SECONDS=3)'
+	@echo 'make bench-micro codec, merge and planner by themselves'
 	@echo 'make setup       only the set-up: PostgreSQL, a C compiler, drivers for tests'
 
 demo:
@@ -51,5 +52,10 @@ check:
 setup:
 	scripts/setup.sh test
 
+# ROUNDS, ROUND_SECONDS, CLIENTS, MODES, ONLY and IDLE reach the program through the environment.
 bench:
-	$(CARGO) bench --locked --workspace
+	scripts/setup.sh bench
+	$(CARGO) bench --locked --bench proxies
+
+bench-micro:
+	$(CARGO) bench --locked --bench codec --bench merge --bench plan
