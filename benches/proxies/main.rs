@@ -6,7 +6,7 @@
 //! a round. CPU is the proxy process's own, by /proc.
 //!
 //! ROUNDS, ROUND_SECONDS, CLIENTS ("1 16 64"), MODES ("simple extended prepared") and ONLY ("margay pgbouncer")
-//! narrow it; IDLE=0 leaves the idle clients out.
+//! narrow it; IDLE=0 leaves the idle clients and the rules out.
 
 mod idle;
 mod peers;
@@ -22,7 +22,10 @@ use anyhow::{Context, Result};
 use peers::Contestant;
 use report::Results;
 
-const MARGAY: &str = env!("CARGO_BIN_EXE_margay");
+/// The proxy under test: the one built with this program unless MARGAY_BIN names another.
+fn margay() -> String {
+    std::env::var("MARGAY_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_margay").into())
+}
 
 /// What is asked for through the environment.
 struct Wanted {
@@ -79,8 +82,7 @@ fn run() -> Result<()> {
     if std::env::var_os("MARGAY_POSTGRES_URL").is_none() {
         // The servers first: the sandbox starts this program again.
         let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/proxies/rules.yaml");
-        let margay = std::env::var("MARGAY_BIN").unwrap_or_else(|_| MARGAY.into());
-        let error = Command::new(margay)
+        let error = Command::new(margay())
             .args(["sandbox", rules, "--"])
             .arg(std::env::current_exe()?)
             .exec();
@@ -114,8 +116,8 @@ fn run() -> Result<()> {
         {
             println!("{}", idle::measure(contestant, wanted.idle)?);
         }
+        println!("{}", rules::measure(folder.path())?);
     }
-    println!("{}", rules::measure(folder.path())?);
     contestants.iter_mut().for_each(Contestant::end);
     Ok(())
 }

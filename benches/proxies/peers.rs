@@ -174,7 +174,7 @@ fn haproxy(server: &Url, folder: &Path) -> Result<Option<Contestant>> {
     fs::write(
         &config,
         format!(
-            "global\n  maxconn 12000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+            "global\n  maxconn 2000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
              listen bench\n  bind 127.0.0.1:{port}\n  server one 127.0.0.1:{}\n",
             server.port
         ),

@@ -26,7 +26,7 @@ pub fn measure(folder: &Path) -> Result<String> {
     let mut best = f64::INFINITY;
     for _ in 0..3 {
         let begun = Instant::now();
-        let out = Command::new(super::MARGAY)
+        let out = Command::new(super::margay())
             .arg("check")
             .arg(&file)
             .stdin(Stdio::null())
