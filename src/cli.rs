@@ -13,7 +13,7 @@ use margay::backend::Fleet;
 use margay::control::{Config, Control};
 use margay::model::NodeId;
 use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
-use margay::session::{Listener, Shared, Shutdown};
+use margay::session::{Cores, Listener, Shared, Shutdown};
 use margay::topology::{self, Database, Loaded, Overrides, Problem, Snapshot, Spread};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -214,6 +214,15 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// As many as the machine has.
+fn cores() -> std::io::Result<Cores> {
+    let count = match std::env::var("MARGAY_CORES") {
+        Ok(text) => text.parse().unwrap_or(0),
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Cores::start(count)
+}
+
 async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'static) -> anyhow::Result<()> {
     let listen = snapshot.listen.clone();
     let fleet = Fleet::new(&snapshot);
@@ -250,7 +259,8 @@ async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'stati
     let stop = Shutdown::default();
     let listener = Listener::bind(address, shared, stop.clone())
         .await
-        .with_context(|| format!("listening on {address}"))?;
+        .with_context(|| format!("listening on {address}"))?
+        .on(cores().context("starting the threads")?);
     tracing::info!("PostgreSQL clients on {}", listener.local_addr()?);
     control.set_ready(true);
     let mut terminate = signal(SignalKind::terminate())?;

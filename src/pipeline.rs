@@ -79,12 +79,41 @@ fn query(text: &str) -> Vec<u8> {
     message
 }
 
-/// The plan's tier, as it is counted and shown.
-pub fn tier(plan: &Plan) -> &'static str {
+/// How a statement was carried out, as it is counted and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    Single,
+    Scatter,
+    SplitWrite,
+    Everywhere,
+    Refused,
+}
+
+impl Tier {
+    pub const ALL: [Tier; 5] = [
+        Tier::Single,
+        Tier::Scatter,
+        Tier::SplitWrite,
+        Tier::Everywhere,
+        Tier::Refused,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Single => "single",
+            Tier::Scatter => "scatter",
+            Tier::SplitWrite => "split write",
+            Tier::Everywhere => "everywhere",
+            Tier::Refused => "refused",
+        }
+    }
+}
+
+pub fn tier(plan: &Plan) -> Tier {
     match &plan.merge {
-        Merge::Relay => "single",
-        Merge::Rows(_) => "scatter",
-        Merge::Sum => "split write",
-        Merge::Same => "everywhere",
+        Merge::Relay => Tier::Single,
+        Merge::Rows(_) => Tier::Scatter,
+        Merge::Sum => Tier::SplitWrite,
+        Merge::Same => Tier::Everywhere,
     }
 }

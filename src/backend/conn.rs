@@ -6,13 +6,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::runtime::{Handle, Id};
 
 use super::cancel::CancelTarget;
 use super::login;
@@ -79,11 +80,15 @@ pub struct Conn {
     written: usize,
     track: Track,
     broken: bool,
+    /// Made when it is first asked for: after the login it doesn't change.
+    cancel: OnceLock<Arc<CancelTarget>>,
     prepared: Prepared,
     /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
     pub settings: Arc<Settings>,
-    created: Instant,
+    pub(super) created: Instant,
     pub(super) returned: Instant,
+    /// The runtime that watches its socket.
+    home: Id,
     /// Of its server; None outside of a pool.
     tally: Option<Arc<Tally>>,
     breaker: Option<Arc<Breaker>>,
@@ -98,6 +103,7 @@ impl Conn {
             .map_err(|refusal| refusal.fault)
     }
 
+    /// Within a runtime, which watches the socket from then on.
     pub(super) fn new(stream: Stream, peer: Peer) -> Self {
         let now = Instant::now();
         Self {
@@ -111,10 +117,12 @@ impl Conn {
             written: 0,
             track: Track::new(),
             broken: false,
+            cancel: OnceLock::new(),
             prepared: Prepared::default(),
             settings: Arc::default(),
             created: now,
             returned: now,
+            home: Handle::current().id(),
             tally: None,
             breaker: None,
         }
@@ -436,8 +444,9 @@ impl Conn {
     }
 
     /// How to cancel what runs on this connection, from any task.
-    pub fn cancel_key(&self) -> CancelTarget {
-        CancelTarget::new(self.peer.clone(), self.track.pid, self.track.secret.clone())
+    pub fn cancel_key(&self) -> Arc<CancelTarget> {
+        let target = || CancelTarget::new(self.peer.clone(), self.track.pid, self.track.secret.clone());
+        Arc::clone(self.cancel.get_or_init(|| Arc::new(target())))
     }
 
     pub fn age(&self) -> Duration {
@@ -468,10 +477,28 @@ impl Conn {
         self.prepared.forget_all();
     }
 
+    /// The runtime that watches its socket. Used from another one it works as well, but each answer costs a
+    /// wake-up from thread to thread.
+    pub(super) fn home(&self) -> Id {
+        self.home
+    }
+
+    /// Has the present runtime (`here`) watch the socket. Nothing may be under way.
+    pub(super) fn move_here(&mut self, here: Id) -> io::Result<()> {
+        self.stream.move_here()?;
+        self.home = here;
+        Ok(())
+    }
+
+    /// `close_evicted` has something to do.
+    pub(super) fn has_to_close(&self) -> bool {
+        self.prepared.evicted() >= CLOSE_BATCH
+    }
+
     /// Closes on the server what was evicted, if it is much. The pool calls it; who holds a
     /// connection for long calls it at an idle moment.
     pub async fn close_evicted(&mut self) -> Result<(), Fault> {
-        if self.prepared.evicted() < CLOSE_BATCH {
+        if !self.has_to_close() {
             return Ok(());
         }
         for name in self.prepared.take_evicted() {

@@ -75,6 +75,22 @@ impl Stream {
         }
     }
 
+    /// Has the present runtime watch the socket from now on.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        // Under another descriptor: the old one is let go by the old runtime as it is dropped.
+        match self {
+            Self::Tcp(stream) => {
+                let same = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+                *stream = TcpStream::from_std(same)?;
+            }
+            Self::Unix(stream) => {
+                let same = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
+                *stream = UnixStream::from_std(same)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is there. Costs no system call as long as nothing has come in.
     pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
         match self {

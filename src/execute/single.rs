@@ -100,11 +100,11 @@ pub async fn simple(
     message: &[u8],
     client: &mut Client<'_>,
 ) -> Result<u64, Failure> {
-    let exchange = batch(hold, task, client, |seat, exchange| {
+    let queue = |seat: &mut Seat, exchange: &mut Exchange| {
         seat.lease.queue(message);
         exchange.expect.push_back(Expect::Simple);
-    });
-    Ok(exchange.await?.rows)
+    };
+    Ok(batch(hold, task, client, queue).await?.rows)
 }
 
 /// The key of a prepared statement on server connections, which clients share. Everything that

@@ -12,13 +12,11 @@ use super::session::{PipelineClient as Client, client};
 use super::simple::utf8;
 use super::statements::Prepared;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Failure, Txn};
+use crate::pipeline::{self, Failure, Tier, Txn};
 use crate::plan::Command;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
 
-/// A batch that grows beyond this before its Sync is run as far as it has come.
-const MAX_BATCH_BYTES: usize = 1 << 20;
 const PARSE_COMPLETE: Bytes = Bytes::from_static(b"1\0\0\0\x04");
 const CLOSE_COMPLETE: Bytes = Bytes::from_static(b"3\0\0\0\x04");
 
@@ -31,17 +29,6 @@ enum End {
 }
 
 impl Session {
-    pub async fn extended_message(&mut self, frame: Frame) {
-        if self.extended.skipping {
-            return;
-        }
-        self.extended.bytes += frame.bytes.len();
-        self.extended.batch.push(frame);
-        if self.extended.bytes > MAX_BATCH_BYTES {
-            self.flush_batch().await;
-        }
-    }
-
     pub async fn flush_batch(&mut self) {
         if !self.extended.batch.is_empty() {
             self.run_batch(End::Flush).await;
@@ -292,7 +279,7 @@ impl Session {
         }
         let result = result.map(|exchange| exchange.rows);
         match &group.sql {
-            Some(sql) => self.record(sql, "single", begun, &result),
+            Some(sql) => self.record(sql, Tier::Single, begun, &result),
             None => self.hold.answered.clear(),
         }
         result.map(drop).map_err(|failure| group.in_words(failure))

@@ -1,6 +1,9 @@
 //! One client's session: its state, the loop over its messages, and the end of each of them.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,7 +16,7 @@ use super::watch::watched;
 use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
+use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Tier, Txn, copy_channel};
 use crate::plan::SessionView;
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
@@ -38,6 +41,8 @@ pub(super) struct Session {
     pub previous_servers: Vec<Arc<str>>,
     /// Schema was changed in a transaction that isn't committed yet, or just was.
     pub catalog_changed: bool,
+    /// When the present message or batch began.
+    begun: Instant,
     view: Option<Viewed>,
     _seat: OwnedSemaphorePermit,
 }
@@ -59,6 +64,19 @@ const VIEW_LIVES: Duration = Duration::from_secs(60);
 enum Next {
     GoOn,
     Leave,
+}
+
+/// What a session was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    More,
+    Left,
+    Stopped,
+}
+
+/// Messages of the extended protocol that wait for their Sync or Flush.
+fn is_collected(tag: u8) -> bool {
+    matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C')
 }
 
 impl Session {
@@ -84,6 +102,7 @@ impl Session {
             entry,
             previous_servers: Vec::new(),
             catalog_changed: false,
+            begun: Instant::now(),
             view: None,
             _seat: seat,
         }
@@ -94,30 +113,43 @@ impl Session {
         let (copy, feed) = copy_channel();
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
-        let mut stopped = stop.subscribe();
+        let mut begun = pin!(stop.begun());
+        // From here on this task is woken when the shutdown begins; asking the flag is enough then.
+        poll_fn(|cx| {
+            let _ = begun.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
         loop {
-            let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
             let frame = match inlet.buffered() {
-                Ok(Some(frame)) => Ok(Some(frame)),
-                Ok(None) => tokio::select! {
-                    frame = inlet.frame() => frame,
-                    _ = stopped.wait_for(|stopped| *stopped), if idle => {
-                        let fault = Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
-                        fatal(&mut self.out, &fault);
-                        break;
-                    }
-                },
-                Err(error) => Err(error),
-            };
-            let frame = match frame {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break,
+                Ok(None) => {
+                    let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
+                    match self.wait(&mut inlet, idle, &stop).await {
+                        Waited::More => continue,
+                        Waited::Left => break,
+                        Waited::Stopped => {
+                            let fault =
+                                Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
+                            fatal(&mut self.out, &fault);
+                            break;
+                        }
+                    }
+                }
                 Err(error) => {
                     fatal(&mut self.out, &error.into());
                     break;
                 }
             };
-            let next = watched(self.message(frame), &mut inlet, &using, &copy).await;
+            if is_collected(frame.tag) && self.extended.has_room(&frame) {
+                self.extended.collect(frame);
+                continue;
+            }
+            let next = {
+                // Built where it stays: it is too large to be moved for each message.
+                let work = pin!(self.message(frame));
+                watched(work, &mut inlet, &using, &copy).await
+            };
             if next == Next::Leave || self.out.is_gone() {
                 break;
             }
@@ -127,10 +159,26 @@ impl Session {
         self.out.close().await;
     }
 
+    /// Waits for more of the client, or for a shutdown while it is idle.
+    async fn wait(&mut self, inlet: &mut Inlet, idle: bool, stop: &Shutdown) -> Waited {
+        poll_fn(|cx| match inlet.poll_more(cx) {
+            Poll::Ready(true) => Poll::Ready(Waited::More),
+            Poll::Ready(false) => Poll::Ready(Waited::Left),
+            Poll::Pending if idle && stop.is_begun() => Poll::Ready(Waited::Stopped),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
     async fn message(&mut self, frame: Frame) -> Next {
         match frame.tag {
             b'Q' => self.simple(frame).await,
-            b'P' | b'B' | b'D' | b'E' | b'C' => self.extended_message(frame).await,
+            tag if is_collected(tag) => {
+                self.extended.collect(frame);
+                if self.extended.is_full() {
+                    self.flush_batch().await;
+                }
+            }
             b'H' => self.flush_batch().await,
             b'S' => self.sync().await,
             b'X' => return Next::Leave,
@@ -156,6 +204,7 @@ impl Session {
 
     /// The beginning of a message or batch that may run statements.
     pub fn begin_message(&mut self) {
+        self.begun = Instant::now();
         self.hold.using.clear();
         self.hold.using.forget_request();
         self.entry.client.set_activity(Activity::Active);
@@ -184,7 +233,7 @@ impl Session {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
                 && viewed.read_only == read_only
-                && viewed.made.elapsed() < VIEW_LIVES;
+                && self.begun.saturating_duration_since(viewed.made) < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
             }
@@ -209,7 +258,7 @@ impl Session {
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
-            made: Instant::now(),
+            made: self.begun,
         });
         view
     }
@@ -256,24 +305,25 @@ impl Session {
     /// Notes a statement that was carried out.
     pub fn record(
         &mut self,
-        sql: &Arc<str>,
-        tier: &'static str,
+        sql: &str,
+        tier: Tier,
         begun: Instant,
         result: &Result<u64, Failure>,
     ) {
-        let servers = std::mem::take(&mut self.hold.answered);
-        self.previous_servers.clone_from(&servers);
-        let replica = servers.iter().any(|s| s.contains("/replica"));
+        std::mem::swap(&mut self.previous_servers, &mut self.hold.answered);
+        self.hold.answered.clear();
+        let servers = &self.previous_servers;
         let work = Work {
             servers,
             tier,
-            replica,
-            duration: begun.elapsed(),
+            replica: servers.iter().any(|s| s.contains("/replica")),
+            begun,
+            ended: Instant::now(),
             rows: result.as_ref().copied().unwrap_or(0),
             error: result.as_ref().err().map(Failure::code_name),
-            sql: Arc::clone(sql),
+            sql,
         };
-        self.shared.registry.record(&self.entry.client, work);
+        self.shared.registry.record(&self.entry.client, &work);
     }
 }
 

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::words;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Failure, Txn};
+use crate::pipeline::{self, Failure, Tier, Txn};
 use crate::plan::{self, Command, Params, Plan, Statement, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
@@ -54,7 +54,7 @@ impl Session {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
             self.catalog_changed |= plan.changes_catalog;
-            self.record(&query_text(frame)?.into(), "single", begun, &result);
+            self.record(query_text(frame)?, Tier::Single, begun, &result);
             return result.map(drop);
         }
         for text in texts {
@@ -141,7 +141,7 @@ impl Session {
             Ok(plan) => plan,
             Err(fault) => {
                 let result = Err(Failure::Margay(fault));
-                self.record(&statement.text, "refused", begun, &result);
+                self.record(&statement.text, Tier::Refused, begun, &result);
                 return result.map(drop);
             }
         };

@@ -69,7 +69,27 @@ pub(super) struct Extended {
     pub skipping: bool,
 }
 
+/// A batch that grows beyond this before its Sync is run as far as it has come.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
 impl Extended {
+    /// One more message of the batch; behind an error they are dropped up to the Sync.
+    pub fn collect(&mut self, frame: Frame) {
+        if !self.skipping {
+            self.bytes += frame.bytes.len();
+            self.batch.push(frame);
+        }
+    }
+
+    /// The message can be collected without the batch being run.
+    pub fn has_room(&self, frame: &Frame) -> bool {
+        self.skipping || self.bytes + frame.bytes.len() <= MAX_BATCH_BYTES
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes > MAX_BATCH_BYTES
+    }
+
     pub fn is_idle(&self) -> bool {
         self.batch.is_empty() && !self.skipping
     }

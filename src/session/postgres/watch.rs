@@ -2,7 +2,7 @@
 //! client is gone, which cancels too. What else comes in is kept for later, up to a limit.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use bytes::BytesMut;
@@ -13,12 +13,11 @@ use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend;
 
 pub(super) async fn watched<F: Future>(
-    work: F,
+    mut work: Pin<&mut F>,
     inlet: &mut Inlet,
     using: &Using,
     copy: &CopySource,
 ) -> F::Output {
-    let mut work = pin!(work);
     let mut cancelling: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     // A frame of COPY data that could not be handed over yet.
     let mut held: Option<Frame> = None;
