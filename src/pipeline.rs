@@ -44,11 +44,13 @@ pub async fn run(
     message: Option<&[u8]>,
     client: &mut Client<'_>,
 ) -> Result<u64, Failure> {
-    hold.take_snapshot().await?;
+    // What is rare is boxed, so that the future of the usual case is small: it is moved for each statement.
+    if hold.needs_snapshot() {
+        Box::pin(hold.take_snapshot()).await?;
+    }
     let Some(task) = task(plan) else {
-        return scatter(hold, plan, text.as_bytes(), Request::Simple, client)
-            .await
-            .map(|outcome| outcome.rows());
+        let told = Box::pin(scatter(hold, plan, text.as_bytes(), Request::Simple, client)).await?;
+        return Ok(told.rows());
     };
     match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,

@@ -97,9 +97,7 @@ impl Fleet {
                 tried |= 1 << id.0;
             }
         }
-        let primary = state
-            .primary()
-            .and_then(|id| Some((id, state.server(id)?)));
+        let primary = state.primary().and_then(|id| Some((id, state.server(id)?)));
         let Some((id, server)) = primary else {
             let message = format!("no server of node {} is its primary at the moment", state.name);
             return Err(Fault::new(Code::NODE_DOWN, message));

@@ -146,7 +146,10 @@ impl Pool {
             let mut shelf = self.lock();
             shelf.closed = true;
             shelf.open -= shelf.idle.len();
-            (std::mem::take(&mut shelf.idle), std::mem::take(&mut shelf.waiters))
+            (
+                std::mem::take(&mut shelf.idle),
+                std::mem::take(&mut shelf.waiters),
+            )
         };
         drop((idle, waiters));
     }
@@ -195,7 +198,8 @@ impl Pool {
         if !conn.has_to_close() {
             return true;
         }
-        let closed = tokio::time::timeout(self.limits.connect_timeout, conn.close_evicted()).await;
+        let close = Box::pin(conn.close_evicted());
+        let closed = tokio::time::timeout(self.limits.connect_timeout, close).await;
         matches!(closed, Ok(Ok(())))
     }
 
@@ -310,7 +314,7 @@ impl Lease {
             };
             match given_room(found) {
                 Ok(room) => {
-                    let conn = pool.open().await.map_err(Refused::Login)?;
+                    let conn = Box::pin(pool.open()).await.map_err(Refused::Login)?;
                     room.spend();
                     return Ok(Lease::of(server, node, id, conn));
                 }

@@ -41,7 +41,7 @@ pub enum Ended {
 }
 
 /// Transactions by how they ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     pub one_phase: u64,
     pub two_phase: u64,

@@ -329,15 +329,26 @@ impl Hold {
         Some(block.branches.len() - 1)
     }
 
-    /// REPEATABLE READ over several nodes: all of them take their snapshot now, at once.
-    pub async fn take_snapshot(&mut self) -> Result<(), Failure> {
+    /// `take_snapshot` has something to do, or to refuse.
+    pub fn needs_snapshot(&self) -> bool {
+        self.snapshot_isolation().is_some()
+    }
+
+    /// The isolation of an open transaction whose statements, on whatever nodes, share one snapshot that
+    /// isn't taken yet.
+    fn snapshot_isolation(&self) -> Option<Isolation> {
         let isolation = match &self.txn {
             Txn::Open(block) if !block.snapshot_taken => block.isolation(&self.settings),
-            Txn::Idle | Txn::Open(_) | Txn::Failed(_) => return Ok(()),
+            Txn::Idle | Txn::Open(_) | Txn::Failed(_) => return None,
         };
-        if self.nodes.len() == 1 || isolation == Isolation::ReadCommitted {
+        (self.nodes.len() > 1 && isolation != Isolation::ReadCommitted).then_some(isolation)
+    }
+
+    /// REPEATABLE READ over several nodes: all of them take their snapshot now, at once.
+    pub async fn take_snapshot(&mut self) -> Result<(), Failure> {
+        let Some(isolation) = self.snapshot_isolation() else {
             return Ok(());
-        }
+        };
         if isolation == Isolation::Serializable {
             return Err(Failure::Margay(super::commands::serializable(
                 &self.database.name,

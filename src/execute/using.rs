@@ -3,8 +3,8 @@
 //! that a late cancel never hits the next user of the connection), and whoever asks for it.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;

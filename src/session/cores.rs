@@ -57,13 +57,20 @@ impl Cores {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let least = self.cores.iter().enumerate().min_by_key(|(_, core)| core.clients.load(Ordering::Relaxed));
+        let least = self
+            .cores
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, core)| core.clients.load(Ordering::Relaxed));
         let Some((at, core)) = least else {
             tokio::spawn(serve(stream));
             return;
         };
         core.clients.fetch_add(1, Ordering::Relaxed);
-        let place = Place { cores: self.clone(), at };
+        let place = Place {
+            cores: self.clone(),
+            at,
+        };
         // The runtime that accepted it lets go of it.
         let Ok(stream) = stream.into_std() else { return };
         core.runtime.spawn(async move {

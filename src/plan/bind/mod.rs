@@ -234,7 +234,34 @@ impl Binder<'_, '_> {
             .collect()
     }
 
+    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same plan as
+    /// by the long way, which works with sets.
+    fn one_table(&self, tables: &Tables) -> Option<Plan> {
+        let [table] = tables.tables.as_slice() else {
+            return None;
+        };
+        if tables.shard_hint.is_some() || tables.key_hint.is_some() {
+            return None;
+        }
+        let (node, shards) = match (&table.table.home, &table.pruning) {
+            (Home::Node(node), None) => (*node, Vec::new()),
+            (Home::Sharded(sharding), Some(pruning)) if sharding.layout != Layout::Separate => {
+                let shard = pruning.one_shard(&self.constants())?;
+                (sharding.node_of(shard), vec![shard])
+            }
+            (_, _) => return None,
+        };
+        let part = Part {
+            shards,
+            ..part(node, Text::Original)
+        };
+        Some(self.plan(vec![part], Merge::Relay))
+    }
+
     fn tables(&mut self, tables: &Tables) -> Planned {
+        if let Some(plan) = self.one_table(tables) {
+            return Ok(plan);
+        }
         let shards = self.shards(tables)?;
         let hinted = tables.shard_hint.is_some() || tables.key_hint.is_some();
         let separate = tables.tables.iter().any(|t| {

@@ -131,6 +131,9 @@ impl Session {
     /// How transactions ended since the last call, those of single statements over several nodes included.
     pub fn count_commits(&mut self) {
         let counted = std::mem::take(&mut self.hold.counted);
+        if counted == Default::default() {
+            return;
+        }
         let counters = &self.shared.registry;
         counters.one_phase.fetch_add(counted.one_phase, Ordering::Relaxed);
         counters.two_phase.fetch_add(counted.two_phase, Ordering::Relaxed);

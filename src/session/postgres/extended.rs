@@ -86,7 +86,7 @@ impl Session {
             let placed = self.place(batch, at, &mut group, more).await;
             if let Err(failure) = placed {
                 // What came before it is carried out, as PostgreSQL does.
-                self.run_group(&mut group, true).await?;
+                Box::pin(self.run_group(&mut group, true)).await?;
                 return Err(failure);
             }
         }
@@ -128,15 +128,12 @@ impl Session {
                 name,
             } => {
                 let statement = self.current_statement(name)?;
-                self.describe_statement(statement, group, more).await
+                Box::pin(self.describe_statement(statement, group, more)).await
             }
             Message::Describe {
                 target: Target::Portal,
                 name,
-            } => {
-                self.describe_portal(name, frame, &batch[at + 1..], group, more)
-                    .await
-            }
+            } => Box::pin(self.describe_portal(name, frame, &batch[at + 1..], group, more)).await,
             Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
@@ -195,6 +192,7 @@ impl Session {
             types,
             described: OnceLock::new(),
             read_under: view.fingerprint,
+            keyed: OnceLock::new(),
         });
         self.extended
             .statements
@@ -216,6 +214,7 @@ impl Session {
             types: statement.types.clone(),
             described: OnceLock::new(),
             read_under: view.fingerprint,
+            keyed: OnceLock::new(),
         });
         self.extended.statements.insert(name.into(), Arc::clone(&renewed));
         Ok(renewed)
@@ -230,7 +229,7 @@ impl Session {
     pub async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
         if !group.join(task) {
             // This message at least follows.
-            self.run_group(group, true).await?;
+            Box::pin(self.run_group(group, true)).await?;
             group.join(task);
         }
         Ok(())
@@ -254,8 +253,8 @@ impl Session {
         if more && group.executes > 0 && !group.outside_txn {
             self.hold.begin_implicit();
         }
-        if group.executes > 0 {
-            self.hold.take_snapshot().await?;
+        if group.executes > 0 && self.hold.needs_snapshot() {
+            Box::pin(self.hold.take_snapshot()).await?;
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
@@ -302,6 +301,7 @@ impl Session {
                     types: types.into(),
                     described: OnceLock::new(),
                     read_under: statement.read_under,
+                    keyed: OnceLock::new(),
                 });
             }
         }

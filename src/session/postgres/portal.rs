@@ -102,7 +102,7 @@ impl Session {
         let plan = Arc::new(self.bind(&statement.statement, &params)?);
         self.ensure_periods(&plan).await?;
         if plan.parts.iter().any(|part| part.needs_param_types) {
-            self.learn_types(&statement).await?;
+            Box::pin(self.learn_types(&statement)).await?;
         }
         portal.plan = Some(Arc::clone(&plan));
         match pipeline::task(&plan) {
@@ -220,12 +220,12 @@ impl Session {
         let portal = self.extended.portal(name)?;
         let Some(plan) = portal.plan.clone() else {
             let portal = portal.clone();
-            self.run_group(group, true).await?;
+            Box::pin(self.run_group(group, true)).await?;
             let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
             if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
                 self.hold.begin_implicit();
             }
-            return self.command(&portal.statement.statement, None).await;
+            return Box::pin(self.command(&portal.statement.statement, None)).await;
         };
         if let Some(task) = pipeline::task(&plan) {
             let sql = Arc::clone(&portal.statement.statement.text);
@@ -240,16 +240,16 @@ impl Session {
             if is_copy_in(&sql) {
                 group.copies = true;
                 group.sql = Some(sql);
-                return self.run_group(group, more).await;
+                return Box::pin(self.run_group(group, more)).await;
             }
             group.sql = Some(sql);
             if matches!(plan.cursor, Some(CursorUse::Declares(_))) {
-                self.run_group(group, more).await?;
+                Box::pin(self.run_group(group, more)).await?;
                 self.note_cursor(&plan);
             }
             if !plan.sets.is_empty() {
-                self.run_group(group, true).await?;
-                return self.take_over_sets(&plan).await;
+                Box::pin(self.run_group(group, true)).await?;
+                return Box::pin(self.take_over_sets(&plan)).await;
             }
             return Ok(());
         }
@@ -263,7 +263,7 @@ impl Session {
                 .into());
         }
         let portal = portal.clone();
-        self.run_group(group, true).await?;
+        Box::pin(self.run_group(group, true)).await?;
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
         }
@@ -288,7 +288,14 @@ impl Session {
             max_rows,
         };
         let text = Arc::clone(&statement.statement.text);
-        let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
+        let result = Box::pin(pipeline::run_bound(
+            &mut self.hold,
+            &plan,
+            &text,
+            request,
+            client!(self),
+        ))
+        .await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
             portal.is_cut_off = true;

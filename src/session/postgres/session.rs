@@ -129,8 +129,10 @@ impl Session {
                         Waited::More => continue,
                         Waited::Left => break,
                         Waited::Stopped => {
-                            let fault =
-                                Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
+                            let fault = Fault::new(
+                                Code::SHUTDOWN,
+                                "terminating connection due to administrator command",
+                            );
                             fatal(&mut self.out, &fault);
                             break;
                         }
@@ -303,13 +305,7 @@ impl Session {
     }
 
     /// Notes a statement that was carried out.
-    pub fn record(
-        &mut self,
-        sql: &str,
-        tier: Tier,
-        begun: Instant,
-        result: &Result<u64, Failure>,
-    ) {
+    pub fn record(&mut self, sql: &str, tier: Tier, begun: Instant, result: &Result<u64, Failure>) {
         std::mem::swap(&mut self.previous_servers, &mut self.hold.answered);
         self.hold.answered.clear();
         let servers = &self.previous_servers;

@@ -44,7 +44,7 @@ impl Session {
                 let statement = self.read(one).await?;
                 self.statement(&statement, Some(&frame.bytes)).await
             }
-            several => self.several(several, sql, frame).await,
+            several => Box::pin(self.several(several, sql, frame)).await,
         }
     }
 
@@ -75,7 +75,7 @@ impl Session {
     pub async fn end_implicit(&mut self) -> Result<(), Failure> {
         if self.hold.txn.block().is_some_and(|block| block.implicit) {
             self.extended.end_portals();
-            self.commit().await?;
+            Box::pin(self.commit()).await?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Session {
     /// One statement of a simple message. `message`: the frame, if it holds nothing else.
     async fn statement(&mut self, statement: &Statement, message: Option<&[u8]>) -> Result<(), Failure> {
         if !matches!(statement.command, Command::Query(_)) {
-            return self.command(statement, Some(&[])).await;
+            return Box::pin(self.command(statement, Some(&[]))).await;
         }
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
@@ -152,7 +152,9 @@ impl Session {
         self.record(&text, pipeline::tier(&plan), begun, &result);
         result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
         self.note_cursor(&plan);
-        self.take_over_sets(&plan).await?;
+        if !plan.sets.is_empty() {
+            Box::pin(self.take_over_sets(&plan)).await?;
+        }
         if own { self.end_implicit().await } else { Ok(()) }
     }
 

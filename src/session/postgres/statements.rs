@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::group::Item;
+use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::Described;
+use crate::pipeline::{Described, statement_key};
 use crate::plan::{Plan, Statement, Text};
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message};
@@ -21,6 +22,8 @@ pub(super) struct Prepared {
     pub described: OnceLock<Described>,
     /// Fingerprint of the view that it was read under.
     pub read_under: u64,
+    /// The key of its own text on servers, and for which settings and catalog.
+    pub keyed: OnceLock<(Arc<Settings>, u64, u64)>,
 }
 
 impl Prepared {
@@ -34,6 +37,19 @@ impl Prepared {
         match self.described.get() {
             Some(described) if text != self.statement.text.as_bytes() => &described.types,
             Some(_) | None => &self.types,
+        }
+    }
+
+    /// The key of its own text on server connections (`statement_key`), which is worth remembering.
+    pub fn key(&self, settings: &Arc<Settings>, epoch: u64) -> u64 {
+        match self.keyed.get() {
+            Some((of, at, key)) if Arc::ptr_eq(of, settings) && *at == epoch => *key,
+            Some(_) | None => {
+                let text = self.statement.text.as_bytes();
+                let key = statement_key(text, &self.types, settings, epoch);
+                let _ = self.keyed.set((Arc::clone(settings), epoch, key));
+                key
+            }
         }
     }
 

@@ -21,7 +21,15 @@ impl Session {
             return Err(fault.into());
         }
         let shell = self.hold.database.shell;
-        match pipeline::describe(&mut self.hold, shell, sql.as_bytes(), &[], client!(self)).await {
+        match Box::pin(pipeline::describe(
+            &mut self.hold,
+            shell,
+            sql.as_bytes(),
+            &[],
+            client!(self),
+        ))
+        .await
+        {
             Err(failure) if failure.sqlstate() == "42601" => Err(failure),
             Ok(_) | Err(_) => Err(fault.into()),
         }
