@@ -244,19 +244,25 @@ impl Hold {
 
     /// The transaction (or the session's default) is READ ONLY.
     pub fn is_read_only(&self) -> bool {
-        self.txn
-            .block()
-            .and_then(|block| block.modes.read_only)
-            .unwrap_or_else(|| {
-                let value = self
-                    .settings
-                    .get("default_transaction_read_only")
-                    .unwrap_or_default();
-                matches!(
-                    value.trim_matches('\'').to_ascii_lowercase().as_str(),
-                    "on" | "true" | "yes" | "1"
-                )
-            })
+        self.block_read_only().unwrap_or_else(|| self.default_read_only())
+    }
+
+    /// What the open transaction says itself.
+    pub fn block_read_only(&self) -> Option<bool> {
+        self.txn.block().and_then(|block| block.modes.read_only)
+    }
+
+    /// By the session's settings.
+    pub fn default_read_only(&self) -> bool {
+        let value = self.settings.get("default_transaction_read_only");
+        matches!(
+            value
+                .unwrap_or_default()
+                .trim_matches('\'')
+                .to_ascii_lowercase()
+                .as_str(),
+            "on" | "true" | "yes" | "1"
+        )
     }
 
     /// Back to the pool, or to the client that it is pinned to.

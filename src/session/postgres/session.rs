@@ -53,6 +53,8 @@ struct Viewed {
     settings: Arc<Settings>,
     statuses: u64,
     read_only: bool,
+    /// By these settings.
+    default_read_only: bool,
     made: Instant,
 }
 
@@ -230,16 +232,16 @@ impl Session {
     }
 
     pub fn view(&mut self) -> Arc<SessionView> {
-        let read_only = self.hold.is_read_only();
         if let Some(viewed) = &self.view {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
-                && viewed.read_only == read_only
+                && viewed.read_only == self.hold.block_read_only().unwrap_or(viewed.default_read_only)
                 && self.begun.saturating_duration_since(viewed.made) < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
             }
         }
+        let read_only = self.hold.is_read_only();
         let database = &self.hold.database;
         let role = self
             .snapshot
@@ -260,6 +262,7 @@ impl Session {
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
+            default_read_only: self.hold.default_read_only(),
             made: self.begun,
         });
         view
