@@ -181,7 +181,8 @@ impl Session {
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
         let view = self.view();
-        if sql.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        let one = sql.trim_end().strip_suffix(';').unwrap_or(sql);
+        if one.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
