@@ -169,6 +169,8 @@ impl Postgres {
             password: password.map(Into::into),
             database: "postgres".into(),
             weight: 1,
+            near: true,
+            tls: None,
         }
     }
 
@@ -329,6 +331,8 @@ async fn impostor(answer: &'static [u8], close: bool, timeout: Duration) -> Code
         password: Some("p".into()),
         database: "d".into(),
         weight: 1,
+        near: true,
+        tls: None,
     };
     let fault = Conn::connect(&server, timeout)
         .await
@@ -885,6 +889,8 @@ async fn a_replica_is_skipped_when_its_lag_exceeds_the_limit_or_it_is_down_or_ha
     let some = Arc::new(pg.server("owner", None));
     let spare = Arc::new(Server {
         weight: 0,
+        near: true,
+        tls: None,
         ..pg.server("owner", None)
     });
     let fleet = Fleet::new(&snapshot(&[("n", vec![some.clone(), some, spare])], 8, LONG));

@@ -228,6 +228,8 @@ impl TestServer {
             password: None,
             database: database.into(),
             weight: 1,
+            near: true,
+            tls: None,
         }
     }
 
