@@ -3,6 +3,7 @@
 
 mod cancel;
 mod choice;
+mod client;
 pub mod conn;
 pub mod fleet;
 mod login;
@@ -17,6 +18,7 @@ mod track;
 
 pub use cancel::CancelTarget;
 pub use choice::Want;
+pub use client::{OpenError, Purpose, open_client};
 pub use conn::{Chunk, Conn, Relay, Stop};
 pub use fleet::Fleet;
 pub use node::NodeState;

@@ -98,7 +98,7 @@ impl ServerState {
             m.idle_timeout,
             m.max_lifetime,
         );
-        &*self.label == label && way && pool
+        &*self.label == label && way && pool && a.tls == b.tls && a.near == b.near
     }
 
     pub fn health(&self) -> Health {

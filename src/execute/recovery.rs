@@ -21,9 +21,9 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use crate::backend::{Fleet, Health};
+use crate::backend::{Fleet, Health, OpenError, Purpose, open_client};
 use crate::model::NodeId;
 use crate::topology::{Engine, Server, Snapshot};
 
@@ -360,27 +360,15 @@ const OPTIONS: &str = "-c search_path=pg_catalog -c default_transaction_read_onl
      -c default_transaction_isolation=read\\ committed -c synchronous_commit=on -c statement_timeout=0";
 
 async fn connect(server: &Server) -> Result<Asked, String> {
-    let mut config = tokio_postgres::Config::new();
-    if server.host.starts_with('/') {
-        config.host_path(&*server.host);
-    } else {
-        config.host(&*server.host);
-    }
-    config
-        .port(server.port)
-        .user(&*server.user)
-        .dbname(&*server.database)
-        .application_name("margay recovery");
-    config.options(OPTIONS);
-    if let Some(password) = &server.password {
-        config.password(password.as_bytes());
-    }
-    // The crate's own limit ends with the TCP handshake, which a frozen server still makes.
-    let connected = timeout(ANSWER_WITHIN, config.connect(NoTls)).await;
-    let connected = connected.map_err(|_| format!("no login within {ANSWER_WITHIN:?}"))?;
-    let (client, connection) = connected.map_err(|e| explain(&e))?;
-    // Ends by itself when the client is dropped.
-    tokio::spawn(connection);
+    let purpose = Purpose {
+        application: "margay recovery",
+        options: OPTIONS,
+        limit: ANSWER_WITHIN,
+    };
+    let client = open_client(server, purpose).await.map_err(|error| match error {
+        OpenError::Postgres(error) => explain(&error),
+        OpenError::Timeout(_) => error.to_string(),
+    })?;
     Ok(Asked {
         client,
         silent: AtomicBool::new(false),
