@@ -242,6 +242,46 @@ fn node_script(mut node: Command, clients: &Path) -> Command {
     node
 }
 
+#[test]
+fn who_dawdles_before_the_login_is_let_go_and_a_full_house_says_so_inside_of_tls() {
+    let ca = Authority::new();
+    ca.sign("server", "localhost", &["localhost"]);
+    write_rules(&ca, OPTIONAL);
+    let rules = std::fs::read_to_string(ca.path("rules.yaml")).expect("a file");
+    let limits = "version: 1\nlimits: {max_clients: 1, login_timeout: 2s}";
+    std::fs::write(ca.path("rules.yaml"), rules.replace("version: 1", limits)).expect("a file");
+    let sandbox = Sandbox::at(&ca.path("rules.yaml"), &[]);
+    let proxy = Proxy { ca, sandbox };
+    // Each stage of the way to a session, and then nothing more.
+    for sent in [&b""[..], &[0x16], &[0, 0, 0], &SSL_REQUEST, &GSSENC_REQUEST] {
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("it listens");
+        stream.write_all(sent).expect("it takes bytes");
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        assert!(said.len() <= 1, "{sent:?}: {said:?}");
+    }
+    let mut first = Command::new("psql")
+        .args([
+            "-X",
+            "-At",
+            &proxy.to("sslmode=require"),
+            "-c",
+            "SELECT 1",
+            "-c",
+            "SELECT pg_sleep(60)",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("psql runs");
+    let mut answer = [0];
+    let mut out = first.stdout.take().expect("a pipe");
+    out.read_exact(&mut answer).expect("the first client is in");
+    let error = proxy.stays_out("sslmode=require");
+    assert!(error.contains("sorry, too many clients already"), "{error}");
+    let _ = first.kill();
+    let _ = first.wait();
+}
+
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
 

@@ -138,9 +138,7 @@ async fn answer(conn: &mut Conn, frame: &Frame, server: &topology::Server) -> Re
                 }
                 (Some(tls::ChannelBinding::Require), _) => return Err(Refusal::login(NO_BINDING)),
                 // It is said that Margay could have: a server that had offered it sees the fraud.
-                (Some(tls::ChannelBinding::Prefer), Some(_)) => {
-                    Chosen::Plain(ChannelBinding::unrequested())
-                }
+                (Some(tls::ChannelBinding::Prefer), Some(_)) => Chosen::Plain(ChannelBinding::unrequested()),
                 (Some(tls::ChannelBinding::Prefer), None)
                 | (Some(tls::ChannelBinding::Disable) | None, _) => {
                     Chosen::Plain(ChannelBinding::unsupported())

@@ -9,6 +9,7 @@ pub mod fleet;
 mod login;
 mod node;
 pub mod pool;
+mod pools;
 pub mod prepared;
 mod run;
 pub mod server;

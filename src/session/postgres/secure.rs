@@ -22,6 +22,9 @@ const REQUEST: usize = 8;
 /// First byte of a TLS handshake record; a packet that begins with it would be 369 MB long.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// Reads of what a client sent too early, before the connection is closed all the same.
+const MAX_EARLY_READS: u32 = 64;
+
 /// What is known of the way to the client.
 #[derive(Default)]
 pub(super) struct Channel {
@@ -112,6 +115,13 @@ async fn refuse_early_bytes(mut stream: TcpStream) {
     fatal_response(&mut out, &fault);
     let _ = stream.write_all(&out).await;
     let _ = stream.shutdown().await;
+    // Bytes left unread would make the end a reset, which may take the error away with it.
+    let mut dropped = [0; 1024];
+    for _ in 0..MAX_EARLY_READS {
+        if !matches!(stream.read(&mut dropped).await, Ok(1..)) {
+            return;
+        }
+    }
 }
 
 struct Handshaken {

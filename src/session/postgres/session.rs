@@ -171,8 +171,11 @@ impl Session {
             return;
         }
         if let Some(database) = newest.database(&self.hold.database.name) {
+            let login = newest
+                .user(&self.entry.client.user)
+                .and_then(|user| user.login.clone());
             self.hold
-                .renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+                .renew(self.shared.fleet.of_login(login), Arc::clone(database));
             self.snapshot = Arc::clone(&newest);
             self.view = None;
         }
@@ -190,15 +193,13 @@ impl Session {
             }
         }
         let database = &self.hold.database;
-        let role = self
-            .snapshot
-            .nodes
-            .get(database.shell.index())
-            .and_then(|n| n.servers.first());
+        let shell = self.snapshot.nodes.get(database.shell.index());
+        let own = shell.and_then(|n| n.servers.first()).map(|server| &*server.user);
+        let role = self.hold.fleet.role().or(own).unwrap_or_default();
         let view = Arc::new(view(
             self.snapshot.epoch,
             database,
-            role.map_or("", |server| &server.user),
+            role,
             &self.hold.settings,
             &self.statuses,
             &self.hints,

@@ -11,7 +11,7 @@ use super::login::log_in;
 use super::parameters::startup_settings;
 use super::secure::Channel;
 use super::startup::greet;
-use crate::backend::{Settings, Want};
+use crate::backend::{Fleet, Settings, Want};
 use crate::model::admin::SharedAdmin;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Failure, Hold, Outlet, Statuses};
@@ -110,8 +110,9 @@ pub(super) async fn welcome(
     let database = database(&snapshot, &user, &wanted)?;
     let application = greeting.text("application_name")?.unwrap_or_default();
     let startup = Arc::new(startup_settings(&greeting.startup()?)?);
-    let statuses = server_parameters(shared, &database, &startup, &name).await?;
-    let mut hold = Hold::new(Arc::clone(&shared.fleet), database, Arc::clone(&shared.decisions));
+    let fleet = shared.fleet.of_login(user.login.clone());
+    let statuses = server_parameters(&fleet, &database, &startup, &name).await?;
+    let mut hold = Hold::new(fleet, database, Arc::clone(&shared.decisions));
     hold.settings = Arc::clone(&startup);
     let using = Arc::clone(&hold.using);
     let entry = shared.registry.enter(
@@ -183,7 +184,7 @@ fn console(
 
 /// What a server of the shell's node reports under the client's settings, which it judges on the way.
 async fn server_parameters(
-    shared: &Shared,
+    fleet: &Fleet,
     database: &Database,
     startup: &Arc<Settings>,
     user: &str,
@@ -192,7 +193,7 @@ async fn server_parameters(
         policy: &database.reads,
         after: None,
     };
-    let mut lease = shared.fleet.checkout(database.shell, &want).await?;
+    let mut lease = fleet.checkout(database.shell, &want).await?;
     lease.apply_settings(startup).await?;
     let mut statuses = Statuses::default();
     for (name, value) in lease.parameters() {

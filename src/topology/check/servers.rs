@@ -162,6 +162,13 @@ impl Check<'_> {
         server.password = password.map(Into::into).or(server.password);
         server.weight = detail.weight.unwrap_or(1);
         server.near = self.zone.is_none() || detail.zone == self.zone;
+        if detail.zone.is_some() && self.original.get("zone").is_none() {
+            self.warn(
+                &join(path, &["zone"]),
+                "`zone` has no effect as long as the proxy has none itself",
+                "write `zone: NAME` or `zone: {env: NAME}` at the top",
+            );
+        }
         Some((engine, server))
     }
 
