@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_servers_own_certificate_may_be_what_is_trusted_as_long_as_it_is_valid() {
         for is_ca in [IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-            let own = self_signed("db", &["db.example.com"], is_ca.clone());
+            let own = self_signed("db", &["db.example.com"], is_ca);
             assert!(verify(&own, &own, "db.example.com", 2026).is_ok());
             assert!(verify(&own, &own, "other.example.com", 2026).is_err());
             assert!(verify(&own, &own, "db.example.com", 2031).is_err());
