@@ -44,7 +44,6 @@ impl Compiler<'_> {
             if if_exists {
                 return Ok(Route::Same {
                     nodes: database.nodes(),
-                    now: Vec::new(),
                 });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of

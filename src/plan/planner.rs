@@ -249,7 +249,7 @@ impl Statement {
         Ok(match &compiled.route {
             Route::Refused(fault) => return Err(fault.clone()),
             Route::Fixed(node) => original(*node),
-            Route::Same { nodes, .. } => original(nodes.first().copied().unwrap_or(view.database.shell)),
+            Route::Same { nodes } => original(nodes.first().copied().unwrap_or(view.database.shell)),
             Route::Parts(parts) => match parts.first() {
                 Some((node, text)) => Describe {
                     node: *node,
@@ -280,6 +280,8 @@ impl Statement {
                 let mut no_ids = || Ok(0);
                 let mut moment = Moment {
                     now_us: view.now_us,
+                    statement_us: view.now_us,
+                    in_transaction: false,
                     next_id: &mut no_ids,
                 };
                 let binder = Binder {

@@ -1,5 +1,6 @@
 //! Compiled + values → Plan.
 
+mod fixed;
 mod insert;
 mod shards;
 
@@ -12,7 +13,7 @@ use crate::topology::{Layout, Sharding};
 
 use shards::name_splice;
 
-use super::compile::{Compiled, NamedTable, NowSplice, Route, ScatterSplices, Tables};
+use super::compile::{Compiled, NamedTable, Route, ScatterSplices, Tables};
 
 use super::prune::Shards;
 use super::query::Expr;
@@ -21,8 +22,6 @@ use super::shape::SlotKind;
 use super::splice::{Splice, splice};
 use super::types::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Text};
 use super::value::{Constants, Key, text_value};
-
-const EPOCH_US: i64 = 946_684_800_000_000;
 
 pub(super) struct Binder<'a, 'm> {
     pub compiled: &'a Compiled,
@@ -79,55 +78,13 @@ impl Binder<'_, '_> {
         )
     }
 
-    fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
-        let text = |n: &NowSplice| -> Result<String, Fault> {
-            let value = self.now_text(n.ty)?;
-            // A scalar subquery's column gives its name, as the function does.
-            Ok(n.name
-                .as_ref()
-                .map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
-        };
-        list.iter().map(|n| Ok(Splice::replace(n.at, text(n)?))).collect()
-    }
-
-    /// The transaction's time as a constant of a type.
-    fn now_text(&self, ty: &str) -> Result<String, Fault> {
-        let value = |key: KeyType| self.now_value(key);
-        Ok(match ty {
-            "date" => format!("'{}'::pg_catalog.date", value(KeyType::Date)?),
-            "timestamp" => format!("'{}'::pg_catalog.timestamp", value(KeyType::Timestamp)?),
-            _ => format!(
-                "'{}+00'::pg_catalog.timestamptz",
-                Value::Timestamp(self.moment.now_us)
-            ),
-        })
-    }
-
-    /// The transaction's time as a key value.
-    fn now_value(&self, ty: KeyType) -> Result<Value, Fault> {
-        if ty == KeyType::Timestamptz {
-            return Ok(Value::Timestamp(self.moment.now_us));
-        }
-        let zone = self.view.time_zone.as_ref().ok_or_else(|| {
-            Fault::new(
-                Code::FUNCTION_ACROSS_NODES,
-                "the local time can't be computed in the session's TimeZone",
-            )
-            .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
-        })?;
-        let local = local_us(self.moment.now_us, zone);
-        Ok(match ty {
-            KeyType::Date => Value::Date(local.div_euclid(86_400_000_000) as i32),
-            _ => Value::Timestamp(local),
-        })
-    }
-
     pub fn bind(&mut self) -> Planned {
         let compiled = self.compiled;
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
             Route::Fixed(node) => {
-                let mut plan = self.plan(vec![part(*node, Text::Original)], Merge::Relay);
+                let text = self.spliced(self.fixed_splices(false)?);
+                let mut plan = self.plan(vec![part(*node, text)], Merge::Relay);
                 let constants = self.constants();
                 plan.sets = compiled
                     .sets
@@ -136,15 +93,11 @@ impl Binder<'_, '_> {
                     .collect::<Result<_, _>>()?;
                 Ok(plan)
             }
-            Route::Same { nodes, now } => {
+            Route::Same { nodes } => {
                 if nodes.len() > 1 && self.compiled.writes && !self.compiled.is_utility {
                     self.refuse_moving_texts()?;
                 }
-                let text = self.spliced(if nodes.len() > 1 {
-                    self.now_splices(now)?
-                } else {
-                    Vec::new()
-                });
+                let text = self.spliced(self.fixed_splices(nodes.len() > 1)?);
                 Ok(self.plan(
                     nodes.iter().map(|n| part(*n, text.clone())).collect(),
                     Merge::Same,
@@ -275,7 +228,7 @@ impl Binder<'_, '_> {
         {
             return Err(cross_node());
         }
-        let mut part = part(node, Text::Original);
+        let mut part = part(node, self.spliced(self.fixed_splices(false)?));
         part.shards = listed(tables, &shards, Some(node));
         Ok(self.plan(vec![part], Merge::Relay))
     }
@@ -327,7 +280,7 @@ impl Binder<'_, '_> {
         let mut merge = s.scatter.merge.clone();
         merge.limit = self.count(s.scatter.limit.as_ref(), "LIMIT")?;
         merge.offset = self.count(s.scatter.offset.as_ref(), "OFFSET")?.unwrap_or(0);
-        let mut splices = self.now_splices(&s.now)?;
+        let mut splices = self.fixed_splices(true)?;
         splices.extend(
             s.hidden
                 .iter()
@@ -475,11 +428,4 @@ fn hinted_key(
         .shard_of(&values, &types)
         .ok_or_else(|| bad("no shard holds it"))?;
     Ok(Shards::These(BTreeSet::from([shard])))
-}
-
-fn local_us(now_us: i64, zone: &TimeZone) -> i64 {
-    let offset = jiff::Timestamp::from_microsecond(now_us.saturating_add(EPOCH_US))
-        .map(|t| i64::from(zone.to_offset(t).seconds()))
-        .unwrap_or(0);
-    now_us.saturating_add(offset * 1_000_000)
 }

@@ -99,7 +99,6 @@ impl Compiler<'_> {
             About::Shell => Route::Fixed(self.view.database.shell),
             About::Database => Route::Same {
                 nodes: self.view.database.nodes(),
-                now: Vec::new(),
             },
             About::Tables(names) => {
                 self.check_unique(&names, &first)?;
@@ -234,10 +233,7 @@ impl Compiler<'_> {
         if nodes.is_empty() {
             nodes = self.view.database.nodes();
         }
-        Ok(Route::Same {
-            nodes,
-            now: Vec::new(),
-        })
+        Ok(Route::Same { nodes })
     }
 
     /// Tables whose shards are tables of their own: the statement once per shard, names replaced.

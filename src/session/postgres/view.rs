@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::parameters::name_list;
 use crate::backend::Settings;
 use crate::pipeline::Statuses;
-use crate::plan::{ReadHint, SessionView};
+use crate::plan::{LogicalNames, ReadHint, SessionView};
 use crate::topology::Database;
 
 /// Margay's own settings of a session.
@@ -26,6 +26,7 @@ pub(super) fn view(
     statuses: &Statuses,
     hints: &Hints,
     read_only: bool,
+    names: LogicalNames,
 ) -> SessionView {
     let search_path = settings.get("search_path").unwrap_or("\"$user\", public");
     let search_path = name_list(search_path)
@@ -47,6 +48,7 @@ pub(super) fn view(
         read_hint: hints.read,
         key_hint: hints.key.clone(),
         read_only,
+        names,
         now_us: now_us(),
         fingerprint: 0,
     };
