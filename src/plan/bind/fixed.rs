@@ -39,15 +39,17 @@ impl Binder<'_, '_> {
         match what {
             Fixed::Time { .. } => across || self.moment.in_transaction,
             Fixed::StatementTime => across,
-            Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database => self.name(what).is_some(),
+            Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database => {
+                self.name(what).is_some() && !self.compiled.reads_catalogs
+            }
         }
     }
 
     /// Does a default that the server would evaluate need it?
-    pub(super) fn needs_text(&self, text: &str) -> bool {
+    pub(super) fn needs_text(&self, text: &str, across: bool) -> bool {
         fixed::in_text(text)
             .iter()
-            .any(|(_, what)| self.needs(*what, false))
+            .any(|(_, what)| self.needs(*what, across))
     }
 
     fn refuse_unfixed(&self, unfixed: &Unfixed, across: bool) -> Result<(), Fault> {
@@ -57,7 +59,7 @@ impl Binder<'_, '_> {
                 format!("{word} at this place would be the server's own, not the transaction's"),
             )
             .hint("Write it as a plain expression of a SELECT list or condition, or pass its value.")),
-            Unfixed::Default(column, text) if self.needs_text(text) => Err(Fault::new(
+            Unfixed::Default(column, text) if self.needs_text(text, across) => Err(Fault::new(
                 Code::FUNCTION_ACROSS_NODES,
                 format!("the default of {column} would be the server's own, not the transaction's"),
             )

@@ -8,6 +8,7 @@ use crate::topology::{Layout, Sharding};
 
 use super::super::compile::InsertRoute;
 use super::super::fixed::TimeType;
+use super::super::indexes::constraint_on;
 use super::super::insert::{Fill, Filled, KeySource};
 use super::super::query::Span;
 use super::super::scope::Home;
@@ -100,6 +101,7 @@ impl Binder<'_, '_> {
                 self.row_splices(insert, &fills, rows, &next_ids, &mut splices)?;
                 if let (true, Some(shard)) = (separate, shard) {
                     splices.extend(name_splice(&insert.table, *shard));
+                    splices.extend(self.constraint_splice(insert, *shard));
                 }
                 part.text = self.spliced(splices);
                 part.needs_param_types = !whole && self.compiled.has_params;
@@ -121,6 +123,14 @@ impl Binder<'_, '_> {
                 .collect();
         }
         Ok(plan)
+    }
+
+    /// A constraint's name is that of an index, which each shard has for itself.
+    fn constraint_splice(&self, insert: &InsertRoute, shard: ShardId) -> Option<Splice> {
+        let (at, name) = insert.constraint.as_ref()?;
+        let rule = insert.table.table.rule.as_ref()?;
+        let name = constraint_on(&self.view.database.catalog, name, rule, shard)?;
+        Some(Splice::replace(*at, format!("\"{}\"", name.replace('"', "\"\""))))
     }
 
     /// Which rows go where. With separate tables the shard is part of where.
@@ -228,7 +238,8 @@ impl Binder<'_, '_> {
 
     /// The fills that this execution needs.
     fn fills<'i>(&self, insert: &'i InsertRoute) -> Fills<'i> {
-        let needed = |f: &Filled| f.always || matches!(&f.fill, Fill::Default(text) if self.needs_text(text));
+        let needed =
+            |f: &Filled| f.always || matches!(&f.fill, Fill::Default(text) if self.needs_text(text, false));
         Fills {
             added: insert
                 .rows

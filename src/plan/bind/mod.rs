@@ -94,6 +94,9 @@ impl Binder<'_, '_> {
                 Ok(plan)
             }
             Route::Same { nodes } => {
+                if compiled.needs_block && nodes.len() > 1 && !self.moment.in_transaction {
+                    return Err(outside_block());
+                }
                 if nodes.len() > 1 && self.compiled.writes && !self.compiled.is_utility {
                     self.refuse_moving_texts()?;
                 }
@@ -104,6 +107,9 @@ impl Binder<'_, '_> {
                 ))
             }
             Route::Parts(list) => {
+                if compiled.needs_block && !self.moment.in_transaction {
+                    return Err(outside_block());
+                }
                 let parts = list
                     .iter()
                     .map(|(n, text)| part(*n, Text::Spliced(text.as_str().into())))
@@ -226,7 +232,7 @@ impl Binder<'_, '_> {
         if complete.is_some_and(|list| !list.contains(&node))
             || !tables.tables.iter().all(|t| is_on(&t.table.home, node))
         {
-            return Err(cross_node());
+            return Err(apart(tables));
         }
         let mut part = part(node, self.spliced(self.fixed_splices(false)?));
         part.shards = listed(tables, &shards, Some(node));
@@ -330,6 +336,12 @@ impl Binder<'_, '_> {
     }
 }
 
+/// As PostgreSQL says it.
+fn outside_block() -> Fault {
+    let message = "LOCK TABLE can only be used in transaction blocks";
+    Fault::new(Code::UNSUPPORTED_STATEMENT, message).sqlstate("25P01")
+}
+
 fn part(node: NodeId, text: Text) -> Part {
     Part {
         node,
@@ -352,6 +364,20 @@ fn is_on(home: &Home, node: NodeId) -> bool {
         Home::Sharded(s) => s.nodes.contains(&node),
         Home::System => true,
     }
+}
+
+/// Which tables are on different nodes.
+fn apart(tables: &Tables) -> Fault {
+    let mut names: Vec<String> = Vec::new();
+    for table in &tables.tables {
+        let name = table.table.name.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let message = format!("{} are not together on one node", names.join(", "));
+    Fault::new(Code::CROSS_NODE_JOIN, message)
+        .hint("Query each domain on its own and join in the application, or make the smaller table `broadcast` where the others are.")
 }
 
 fn cross_node() -> Fault {

@@ -5,11 +5,15 @@ use crate::model::catalog::ColumnDefault;
 
 use super::super::analyze::{Analysis, locate};
 use super::super::fixed;
-use super::super::query::{Body, Cte, CteBody, Expr, Insert, InsertSource, Item, Lowered, Root, Span, Table};
+use super::super::query::{Body, Cte, CteBody, Expr, Insert, InsertSource, Item, Lowered, Name, Root, Span};
+use super::super::reader::Reader;
+use super::super::scope::Home;
 use super::{Compiled, Compiler, FixedSplice, Route, Unfixed, is_default};
 
 impl Compiler<'_> {
     pub(super) fn fix(&self, lowered: &Lowered, analysis: &Analysis, compiled: &mut Compiled) {
+        let refs = &analysis.facts.refs;
+        compiled.reads_catalogs = refs.iter().any(|r| matches!(r.home, Home::System));
         for word in fixed::found(self.sql, self.tokens) {
             let (first, last) = (self.tokens[word.first], self.tokens[word.last]);
             // The name ends before its parentheses.
@@ -43,6 +47,27 @@ impl Compiler<'_> {
         }
     }
 
+    /// COPY FROM leaves columns that it doesn't list to their defaults.
+    pub fn fix_copy(&self, compiled: &mut Compiled) {
+        let mut r = Reader::new(self.sql, self.tokens);
+        r.take("copy");
+        let Some(name) = r.name() else { return };
+        let mut listed: Option<Vec<Box<str>>> = None;
+        while !r.done() && !r.is("from") {
+            match r.ident() {
+                Some(column) => listed.get_or_insert_default().push(column),
+                None => r.at += 1,
+            }
+        }
+        if r.is("from") {
+            let given = |_: usize, column: &str| {
+                let names = |list: &Vec<Box<str>>| list.iter().any(|c| &**c == column);
+                listed.as_ref().is_none_or(names)
+            };
+            self.left_out(&name, &given, &mut compiled.unfixed);
+        }
+    }
+
     /// Columns that a write leaves to such a default; `own`: those of the statement itself too, not only
     /// of its WITH.
     fn defaults_of(&self, root: &Root, own: bool, out: &mut Vec<Unfixed>) {
@@ -58,12 +83,12 @@ impl Compiler<'_> {
             Root::Insert(i) => {
                 ctes(&i.ctes);
                 if own {
-                    self.left_out(&i.table, &|at, column| gives(i, at, column), out);
+                    self.left_out(&i.table.name, &|at, column| gives(i, at, column), out);
                 }
                 let set = i.conflict.iter().flat_map(|c| &c.set);
                 let reset: Vec<_> = set.filter(|a| is_default(&a.value)).collect();
                 self.left_out(
-                    &i.table,
+                    &i.table.name,
                     &|_, column| !reset.iter().any(|a| a.columns.iter().any(|c| &**c == column)),
                     out,
                 );
@@ -72,7 +97,7 @@ impl Compiler<'_> {
                 ctes(&w.ctes);
                 let reset: Vec<_> = w.set.iter().filter(|a| is_default(&a.value)).collect();
                 self.left_out(
-                    &w.table,
+                    &w.table.name,
                     &|_, column| !reset.iter().any(|a| a.columns.iter().any(|c| &**c == column)),
                     out,
                 );
@@ -80,8 +105,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn left_out(&self, table: &Table, given: &dyn Fn(usize, &str) -> bool, out: &mut Vec<Unfixed>) {
-        let located = locate(&table.name, self.view);
+    fn left_out(&self, table: &Name, given: &dyn Fn(usize, &str) -> bool, out: &mut Vec<Unfixed>) {
+        let located = locate(table, self.view);
         for (i, column) in located.info.iter().flat_map(|i| &i.columns).enumerate() {
             if let ColumnDefault::OfSession(text) = &column.default
                 && !given(i, &column.name)

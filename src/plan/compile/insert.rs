@@ -7,6 +7,7 @@ use crate::topology::Layout;
 use super::super::analyze::Analysis;
 use super::super::insert;
 use super::super::query::{Conflict, Expr, Insert, InsertSource, Lowered, Span};
+use super::super::reader::Reader;
 use super::super::scope::{Home, TableRef};
 use super::{Compiler, InsertRoute, Route, target};
 
@@ -109,6 +110,19 @@ impl Compiler<'_> {
         .hint("A row that conflicts may be on another node, where it would not be seen."))
     }
 
+    /// `ON CONFLICT ON CONSTRAINT name`.
+    fn conflict_constraint(&self) -> Option<(Span, Box<str>)> {
+        let mut r = Reader::new(self.sql, self.tokens);
+        while !r.done() {
+            if r.take_all(&["on", "conflict", "on", "constraint"]) {
+                let name = r.name()?;
+                return Some((self.shape.range(name.span), name.last().into()));
+            }
+            r.at += 1;
+        }
+        None
+    }
+
     pub(super) fn rows(
         &self,
         i: &Insert,
@@ -158,6 +172,7 @@ impl Compiler<'_> {
             list_at: self.shape.position(rows.list_at),
             spans: rows.rows.iter().map(|r| self.shape.range(r.span)).collect(),
             replaced,
+            constraint: self.conflict_constraint(),
             rows,
         })))
     }

@@ -47,6 +47,10 @@ pub struct Compiled {
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
     pub(super) untyped: Vec<u16>,
+    /// Only in a transaction block does it make sense, and the server would say so: LOCK TABLE.
+    pub(super) needs_block: bool,
+    /// A system catalog is read: names are those that its rows have.
+    pub(super) reads_catalogs: bool,
     /// Words that the proxy may have to put a value for.
     pub(super) fixed: Vec<FixedSplice>,
     /// Why it can't run where the proxy has to give these values.
@@ -126,6 +130,8 @@ pub(super) struct InsertRoute {
     pub list_at: u32,
     pub spans: Vec<Span>,
     pub replaced: Vec<Vec<Span>>,
+    /// The name behind ON CONSTRAINT.
+    pub constraint: Option<(Span, Box<str>)>,
 }
 
 /// What a hint comment says.
@@ -172,6 +178,8 @@ impl<'a> Compiler<'a> {
             cursor: None,
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
+            needs_block: false,
+            reads_catalogs: false,
             fixed: Vec::new(),
             unfixed: Vec::new(),
         }

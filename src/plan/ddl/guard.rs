@@ -96,6 +96,7 @@ impl Compiler<'_> {
                 let unlike = || functions::first_unlike(self.sql, catalog);
                 now.or_else(|| if copies { unlike() } else { None })
             });
+        let counted = found.as_deref().is_some_and(|f| counts.contains(&f));
         match found {
             None => Ok(()),
             Some(what) => Err(Fault::new(
@@ -105,7 +106,11 @@ impl Compiler<'_> {
                     located.name
                 ),
             )
-            .hint("Add the column without a default, UPDATE it with constants, then SET DEFAULT.")),
+            .hint(if counted {
+                "Add a bigint column and fill it yourself, or name it in the rules: generate: {column: snowflake}."
+            } else {
+                "Add the column without a default, UPDATE it with constants, then SET DEFAULT."
+            })),
         }
     }
 }
