@@ -112,13 +112,10 @@ async fn one_time(client: &Client) {
     let now = rows(client, now).await;
     rows(client, "COMMIT").await;
     for table in TABLES {
-        let seen = rows(
-            client,
-            &format!(
-                "SELECT DISTINCT at, local, day, ms, later, clock, who COLLATE \"C\", given FROM {table}"
-            ),
-        )
-        .await;
+        let sql = format!("SELECT at, local, day, ms, later, clock, who, given FROM {table}");
+        let mut seen = rows(client, &sql).await;
+        assert!(seen.len() >= 2, "{table} has too few rows: {seen:?}");
+        seen.dedup();
         assert_eq!(seen, now, "{table} has another time than the transaction");
     }
     // Outside of a transaction each statement has its own.
