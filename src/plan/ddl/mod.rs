@@ -121,7 +121,8 @@ impl Compiler<'_> {
         let database = &self.view.database;
         let like_shard = |table: &str| {
             let rest = located.name.table.strip_prefix(table);
-            rest.is_some_and(|rest| rest.starts_with('_'))
+            rest.and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         };
         let mut r = Reader::new(self.sql, self.tokens);
         r.take_all(&["drop", "table", "if", "exists"])
