@@ -154,6 +154,15 @@ async fn names(sandbox: &Sandbox, through: &Client) {
         ("SELECT current_user FROM orders WHERE id = 1", "alice"),
         ("SELECT current_user FROM orders LIMIT 1", "alice"),
         ("SELECT DISTINCT current_database() FROM regions", "logical"),
+        // Catalogs know the servers' own names.
+        (
+            "SELECT count(*) FROM pg_database WHERE datname = current_database()",
+            "1",
+        ),
+        (
+            "SELECT has_table_privilege(current_user, 'pg_class', 'select')",
+            "t",
+        ),
         ("SHOW session_authorization", "alice"),
         ("SHOW SESSION AUTHORIZATION", "alice"),
     ] {

@@ -293,6 +293,11 @@ pub fn copies_alike(call: &CallSite, catalog: &Catalog) -> bool {
     }
 }
 
+/// Looks roles, databases and other things up by the names that the server has for them.
+pub fn takes_servers_names(name: &str) -> bool {
+    name.starts_with("pg_") || (name.starts_with("has_") && name.ends_with("_privilege"))
+}
+
 /// A type whose values are read by the names of one server's catalog, or are its OIDs.
 pub fn of_catalog(type_name: &str) -> bool {
     let base = type_name.trim_start_matches("pg_catalog.").trim_end_matches("[]");

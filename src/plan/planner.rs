@@ -1,5 +1,6 @@
 //! The planner with its cache of compiled shapes.
 
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 
@@ -231,6 +232,7 @@ impl Statement {
             view,
             params,
             moment,
+            once: Cell::new(false),
         }
         .bind()?;
         if view.read_only && plan.writes {
@@ -290,6 +292,7 @@ impl Statement {
                     view,
                     params: &params,
                     moment: &mut moment,
+                    once: Cell::new(false),
                 };
                 binder.describe(separate)?
             }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub periods: Vec<(crate::model::TableName, ShardId)>,
     /// What `set_config()` in the statement sets, in this order: the session takes it over.
     pub sets: Vec<SetConfig>,
+    /// The parts' texts hold values of this execution, such as a time or an id: no use in keeping them prepared.
+    pub once: bool,
     /// Cursors live on one node each, which the session knows: where `Uses` and `All` go, it says.
     pub cursor: Option<CursorUse>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).

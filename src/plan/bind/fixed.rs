@@ -34,22 +34,25 @@ impl Binder<'_, '_> {
         Ok(Splice::replace(f.at, text))
     }
 
-    /// Has the proxy to give the value?
+    /// Has the proxy to give the value of a word of the statement?
     fn needs(&self, what: Fixed, across: bool) -> bool {
+        let is_name = matches!(what, Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database);
+        self.is_ours(what, across) && !(is_name && self.compiled.reads_catalogs)
+    }
+
+    fn is_ours(&self, what: Fixed, across: bool) -> bool {
         match what {
             Fixed::Time { .. } => across || self.moment.in_transaction,
             Fixed::StatementTime => across,
-            Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database => {
-                self.name(what).is_some() && !self.compiled.reads_catalogs
-            }
+            Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database => self.name(what).is_some(),
         }
     }
 
-    /// Does a default that the server would evaluate need it?
+    /// Has it to give that of a default which the server would evaluate?
     pub(super) fn needs_text(&self, text: &str, across: bool) -> bool {
         fixed::in_text(text)
             .iter()
-            .any(|(_, what)| self.needs(*what, across))
+            .any(|(_, what)| self.is_ours(*what, across))
     }
 
     fn refuse_unfixed(&self, unfixed: &Unfixed, across: bool) -> Result<(), Fault> {
@@ -113,6 +116,7 @@ impl Binder<'_, '_> {
 
     /// A time as a constant of a type, in the form that every DateStyle reads alike.
     pub(super) fn time_text(&self, ty: TimeType, precision: Option<u8>, us: i64) -> Result<String, Fault> {
+        self.once.set(true);
         let text = match ty {
             TimeType::Timestamptz => format!("{}+00", Value::Timestamp(us)),
             TimeType::Timestamp => Value::Timestamp(self.local(us)?.0).to_string(),

@@ -66,6 +66,9 @@ impl Binder<'_, '_> {
                 .collect::<Result<Vec<_>, _>>()?;
             next_ids.push(ids);
         }
+        if next_ids.iter().any(|ids| !ids.is_empty()) {
+            self.once.set(true);
+        }
         let groups = self.insert_groups(insert, &next_ids)?;
         // Rows that may go to several nodes get one now().
         let across = match &insert.table.table.home {

@@ -4,6 +4,7 @@ mod fixed;
 mod insert;
 mod shards;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
@@ -30,6 +31,8 @@ pub(super) struct Binder<'a, 'm> {
     pub view: &'a SessionView,
     pub params: &'a Params<'a>,
     pub moment: &'a mut Moment<'m>,
+    /// A text was made of values of this execution.
+    pub once: Cell<bool>,
 }
 
 impl Binder<'_, '_> {
@@ -59,6 +62,7 @@ impl Binder<'_, '_> {
             outside_txn: c.outside_txn,
             periods: Vec::new(),
             sets: Vec::new(),
+            once: self.once.get(),
             cursor: c.cursor.clone(),
         }
     }

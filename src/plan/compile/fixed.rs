@@ -3,8 +3,9 @@
 
 use crate::model::catalog::ColumnDefault;
 
-use super::super::analyze::{Analysis, locate};
+use super::super::analyze::{Analysis, CallSite, locate};
 use super::super::fixed;
+use super::super::functions;
 use super::super::query::{Body, Cte, CteBody, Expr, Insert, InsertSource, Item, Lowered, Name, Root, Span};
 use super::super::reader::Reader;
 use super::super::scope::Home;
@@ -13,7 +14,10 @@ use super::{Compiled, Compiler, FixedSplice, Route, Unfixed, is_default};
 impl Compiler<'_> {
     pub(super) fn fix(&self, lowered: &Lowered, analysis: &Analysis, compiled: &mut Compiled) {
         let refs = &analysis.facts.refs;
-        compiled.reads_catalogs = refs.iter().any(|r| matches!(r.home, Home::System));
+        let by_name = |c: &CallSite| functions::takes_servers_names(c.name.last());
+        compiled.reads_catalogs = refs.iter().any(|r| matches!(r.home, Home::System))
+            || analysis.calls.iter().any(by_name)
+            || analysis.casts.iter().any(|c| functions::of_catalog(c));
         for word in fixed::found(self.sql, self.tokens) {
             let (first, last) = (self.tokens[word.first], self.tokens[word.last]);
             // The name ends before its parentheses.

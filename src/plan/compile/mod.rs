@@ -49,7 +49,7 @@ pub struct Compiled {
     pub(super) untyped: Vec<u16>,
     /// Only in a transaction block does it make sense, and the server would say so: LOCK TABLE.
     pub(super) needs_block: bool,
-    /// A system catalog is read: names are those that its rows have.
+    /// A system catalog is read, or a function that looks names up in it: they are those of the server.
     pub(super) reads_catalogs: bool,
     /// Words that the proxy may have to put a value for.
     pub(super) fixed: Vec<FixedSplice>,
