@@ -158,8 +158,8 @@ pub fn rows(
         out.push(row);
     }
     let written = !insert.columns.is_empty();
-    let modifier = |k: &Box<str>| Some(info?.column(k)?.type_modifier);
-    let modifiers = keys.iter().map(modifier).collect();
+    let modifier = |k: &str| Some(info?.column(k)?.type_modifier);
+    let modifiers = keys.iter().map(|k| modifier(k)).collect();
     let missing = !added.is_empty() && !written;
     Ok(Rows {
         rows: out,

@@ -266,16 +266,14 @@ impl<'a> Compiler<'a> {
                 scatter::check(analysis, true).map(|()| Scatter::default())
             }
         };
-        let scatter = planned.and_then(|scatter| {
-            Ok(ScatterSplices {
-                hidden: scatter
-                    .hidden
-                    .as_ref()
-                    .map(|(at, text)| (self.shape.position(*at), text.clone())),
-                remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
-                limit_at: self.shape.position(scatter.limit_at),
-                scatter,
-            })
+        let scatter = planned.map(|scatter| ScatterSplices {
+            hidden: scatter
+                .hidden
+                .as_ref()
+                .map(|(at, text)| (self.shape.position(*at), text.clone())),
+            remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
+            limit_at: self.shape.position(scatter.limit_at),
+            scatter,
         });
         let tables: Vec<NamedTable> = analysis
             .facts

@@ -34,9 +34,7 @@ fn cut(bytes: Box<[u8]>, length: usize) -> Option<Value> {
     let text = std::str::from_utf8(&bytes).ok()?;
     let end = text.char_indices().nth(length).map(|(at, _)| at);
     match end {
-        Some(end) if text[end..].bytes().all(|b| b == b' ') => {
-            Some(Value::Text(text[..end].as_bytes().into()))
-        }
+        Some(end) if text[end..].bytes().all(|b| b == b' ') => Some(Value::Text(bytes[..end].into())),
         Some(_) | None => Some(Value::Text(bytes)),
     }
 }

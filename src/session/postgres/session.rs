@@ -197,7 +197,7 @@ impl Session {
             .nodes
             .get(database.shell.index())
             .and_then(|n| n.servers.first());
-        let view = Arc::new(view(
+        let mut view = view(
             self.snapshot.epoch,
             database,
             role.map_or("", |server| &server.user),
@@ -205,8 +205,9 @@ impl Session {
             &self.statuses,
             &self.hints,
             read_only,
-            self.names(),
-        ));
+        );
+        view.names = self.names();
+        let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),
             settings: Arc::clone(&self.hold.settings),

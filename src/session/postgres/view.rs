@@ -17,7 +17,7 @@ pub(super) struct Hints {
     pub key: Option<Box<str>>,
 }
 
-/// `epoch`: of the rules; `role`: as whom the servers know the session.
+/// The names are left to the caller. `epoch`: of the rules; `role`: as whom the servers know the session.
 pub(super) fn view(
     epoch: u64,
     database: &Arc<Database>,
@@ -26,7 +26,6 @@ pub(super) fn view(
     statuses: &Statuses,
     hints: &Hints,
     read_only: bool,
-    names: LogicalNames,
 ) -> SessionView {
     let search_path = settings.get("search_path").unwrap_or("\"$user\", public");
     let search_path = name_list(search_path)
@@ -48,7 +47,7 @@ pub(super) fn view(
         read_hint: hints.read,
         key_hint: hints.key.clone(),
         read_only,
-        names,
+        names: LogicalNames::default(),
         now_us: now_us(),
         fingerprint: 0,
     };
