@@ -40,6 +40,6 @@ pub use command::*;
 pub use compile::Compiled;
 pub use explain::{print, rows};
 pub use lex::split;
-pub use lower::catalog_from_sql;
+pub use lower::{catalog_from_sql, unreadable};
 pub use planner::{Describe, Planner, Statement};
 pub use types::*;

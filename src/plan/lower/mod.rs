@@ -65,6 +65,13 @@ impl<'a> Lower<'a> {
     }
 }
 
+/// Why the planner can't read a query or a write; None: it can. For the test of coverage.
+pub fn unreadable(sql: &str) -> Option<String> {
+    lower(sql, &super::shape::shape(sql, true), true)
+        .err()
+        .map(|Unreadable(why)| why)
+}
+
 /// Reads one statement. `sql` must be the text that `shape` was made of.
 pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered, Unreadable> {
     if shape.unreadable {
