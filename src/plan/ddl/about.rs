@@ -113,7 +113,12 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
                 .map_or(About::No("this COPY".into()), |n| About::Tables(vec![n]))
         }
         "create" | "drop" | "alter" => {
-            let word = r.text().to_ascii_lowercase();
+            r.take_all(&["or", "replace"]);
+            let _ = r.take("temp") || r.take("temporary") || r.take("recursive");
+            let mut word = r.text().to_ascii_lowercase();
+            if r.take("materialized") {
+                word = "materialized view".into();
+            }
             match word.as_str() {
                 "schema" | "extension" | "type" | "domain" => About::Database,
                 _ => About::No(format!(

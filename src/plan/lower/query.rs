@@ -424,7 +424,6 @@ impl Lower<'_> {
             odd: false,
             filter: None,
             over: None,
-            bare: false,
         };
         Ok(Source::Function {
             args: vec![Expr::Call(Box::new(call))],

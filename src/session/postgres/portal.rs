@@ -131,6 +131,7 @@ impl Session {
                     statement,
                     frame: frame.clone(),
                     text,
+                    once: plan.once,
                     pass: true,
                 });
                 portal.on_server = true;
