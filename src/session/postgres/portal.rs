@@ -87,6 +87,14 @@ impl Session {
                 .into());
         }
         if !matches!(statement.statement.command, Command::Query(_)) {
+            if bind.params.len() > 0 {
+                let message = format!(
+                    "bind message supplies {} parameters, but prepared statement \"{}\" requires 0",
+                    bind.params.len(),
+                    String::from_utf8_lossy(bind.statement)
+                );
+                return Err(Fault::new(Code::PROTOCOL, message).into());
+            }
             self.extended.portals.insert(bind.portal.into(), portal);
             group.items.push(Item::Local(BIND_COMPLETE));
             return Ok(());
