@@ -274,6 +274,7 @@ impl Routes {
             read_hint: None,
             key_hint: None,
             read_only: false,
+            names: plan::LogicalNames::default(),
             now_us: 0,
             fingerprint: 0,
         };
@@ -304,6 +305,8 @@ impl Routes {
         let mut moment = Moment {
             now_us: 0,
             next_id: &mut next_id,
+            statement_us: 0,
+            in_transaction: false,
         };
         let planned = statement.bind(&self.view, &Params::default(), &mut moment);
         Some(planned.ok()?.parts.iter().map(|p| p.node).collect())
