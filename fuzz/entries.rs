@@ -93,6 +93,7 @@ pub fn lowering(data: &[u8]) {
         read_hint: None,
         key_hint: None,
         read_only: false,
+        names: plan::LogicalNames::default(),
         now_us: NOW_US,
         fingerprint: 0,
     };
@@ -114,6 +115,8 @@ fn printed(planner: &Planner, view: &SessionView, sql: &str) -> String {
     let mut moment = Moment {
         now_us: NOW_US,
         next_id: &mut next_id,
+        statement_us: NOW_US,
+        in_transaction: false,
     };
     let statement = match planner.read(sql, view) {
         Ok(statement) => statement,
