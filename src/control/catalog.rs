@@ -94,7 +94,7 @@ pub fn assemble(
         }
     }
     let indexes = indexes(database, &tables, answers, before);
-    let functions = match answers.get(&database.shell) {
+    let functions = match answers.get(&database.anywhere) {
         Some(answer) => answer.functions.clone(),
         None => before.functions.clone(),
     };
@@ -110,7 +110,7 @@ pub fn assemble(
     }
     // Functions too: without them every call would count as harmless or as harmful.
     let loaded = before.loaded
-        || (answers.contains_key(&database.shell)
+        || (answers.contains_key(&database.anywhere)
             && default_node(database).is_none_or(|node| answers.contains_key(&node)));
 
     let mut catalog = Catalog {
@@ -121,6 +121,9 @@ pub fn assemble(
         functions,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
+        // Told by `shell`, likewise.
+        system: before.system.clone(),
+        shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;

@@ -164,6 +164,10 @@ async fn end_readers(branches: Vec<Branch>) -> Vec<(Lease, Result<String, RunErr
 async fn two_phases(hold: &mut Hold, writers: Vec<Branch>) -> Result<bool, Failure> {
     let decisions = Arc::clone(&hold.decisions);
     let mut leases: Vec<Lease> = writers.into_iter().filter_map(|b| b.lease).collect();
+    // Decisions are kept where rows are, never in the shell, which clients look into.
+    if let Some(at) = leases.iter().position(|l| Some(l.node()) != hold.database.shell) {
+        leases.swap(0, at);
+    }
     let coordinator_node = leases.first().map(Lease::node).ok_or_else(commands::aborted)?;
     let name = hold.fleet.node(coordinator_node)?.name.clone();
     let base = format!("{GID_PREFIX}{name}:{:032x}", rand::random::<u128>());

@@ -31,6 +31,7 @@ mod scatter;
 mod scope;
 mod set_config;
 mod shape;
+mod shell;
 mod splice;
 pub mod types;
 mod utility;

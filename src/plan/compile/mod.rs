@@ -21,6 +21,7 @@ use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
 use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
+use super::splice::Splice;
 use super::types::{CursorUse, ReadHint, Role, SessionView};
 
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
@@ -53,6 +54,11 @@ pub struct Compiled {
 pub(super) enum Route {
     /// One node, whatever the values.
     Fixed(NodeId),
+    /// The shell, with what it would tell of itself replaced by what is so of the logical database.
+    Catalogs {
+        node: NodeId,
+        splices: Vec<Splice>,
+    },
     /// The same text on each; copies of the same rows or the same DDL.
     Same {
         nodes: Vec<NodeId>,
@@ -260,8 +266,11 @@ impl<'a> Compiler<'a> {
     }
 
     fn tables(&self, lowered: &Lowered, analysis: &Analysis, write: bool) -> Result<Route, Fault> {
+        if let Some(route) = self.catalogs(analysis)? {
+            return Ok(route);
+        }
         if analysis.facts.refs.is_empty() {
-            return Ok(Route::Fixed(self.db().shell));
+            return Ok(Route::Fixed(self.db().anywhere));
         }
         let src = Source {
             sql: self.sql,

@@ -96,9 +96,9 @@ impl Compiler<'_> {
         let route = match about {
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
-            About::Shell => Route::Fixed(self.view.database.shell),
+            About::Shell => Route::Fixed(self.view.database.anywhere),
             About::Database => Route::Same {
-                nodes: self.view.database.nodes(),
+                nodes: self.with_shell(self.view.database.nodes()),
                 now: Vec::new(),
             },
             About::Tables(names) => {
@@ -184,7 +184,7 @@ impl Compiler<'_> {
                 compiled.route =
                     Route::Refused(scatter(unsupported("EXPLAIN of a write that is split by node")));
             }
-            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+            Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
     }
@@ -206,7 +206,7 @@ impl Compiler<'_> {
                     }
                     s.nodes.clone()
                 }
-                Home::System => vec![self.view.database.shell],
+                Home::System => vec![self.view.database.anywhere],
             };
             if first == "copy" && on.len() > 1 {
                 return Err(
@@ -234,6 +234,10 @@ impl Compiler<'_> {
         if nodes.is_empty() {
             nodes = self.view.database.nodes();
         }
+        // What is about rows has nothing to do in the shell.
+        if matches!(first, "create" | "alter" | "drop" | "comment") {
+            nodes = self.with_shell(nodes);
+        }
         Ok(Route::Same {
             nodes,
             now: Vec::new(),
@@ -250,7 +254,7 @@ impl Compiler<'_> {
             return Err(unsupported(shown));
         };
         let index = self.created_index();
-        let mut parts = Vec::new();
+        let mut parts: Vec<(NodeId, String)> = self.shell_part().into_iter().collect();
         for shard in shards_at_start(sharding, 0) {
             let mut splices = vec![self.rename(name, rule, shard)];
             splices.extend(self.constraint_names(rule, shard));
@@ -263,6 +267,18 @@ impl Compiler<'_> {
             parts.push((sharding.node_of(shard), self.splice(splices)));
         }
         Ok(Route::Parts(parts))
+    }
+
+    /// DDL goes to the shell too, and there first: its errors speak of logical tables.
+    pub(super) fn with_shell(&self, nodes: Vec<NodeId>) -> Vec<NodeId> {
+        let mut all: Vec<NodeId> = self.view.database.shell.into_iter().collect();
+        all.extend(nodes);
+        all
+    }
+
+    /// The user's own text for the shell.
+    pub(super) fn shell_part(&self) -> Option<(NodeId, String)> {
+        Some((self.view.database.shell?, self.sql.to_owned()))
     }
 
     /// The name in `CREATE INDEX name ON …`.

@@ -193,7 +193,7 @@ impl Session {
         let role = self
             .snapshot
             .nodes
-            .get(database.shell.index())
+            .get(database.anywhere.index())
             .and_then(|n| n.servers.first());
         let view = Arc::new(view(
             self.snapshot.epoch,

@@ -149,7 +149,7 @@ fn console(
     Ok(Guest::Admin { admin, _seat: seat })
 }
 
-/// What a server of the shell's node reports under the client's settings, which it judges on the way.
+/// What a server reports under the client's settings, which it judges on the way.
 async fn server_parameters(
     shared: &Shared,
     database: &Database,
@@ -160,7 +160,7 @@ async fn server_parameters(
         policy: &database.reads,
         after: None,
     };
-    let mut lease = shared.fleet.checkout(database.shell, &want).await?;
+    let mut lease = shared.fleet.checkout(database.anywhere, &want).await?;
     lease.apply_settings(startup).await?;
     let mut statuses = Statuses::default();
     for (name, value) in lease.parameters() {

@@ -7,6 +7,7 @@ mod keys;
 mod places;
 mod servers;
 mod sharding;
+mod shells;
 pub(super) mod tables;
 pub(super) mod units;
 mod users;
@@ -73,8 +74,9 @@ impl Check<'_> {
                 "run several proxies",
             );
         }
-        let nodes = self.nodes(&rules.nodes);
-        let databases = self.databases(&rules.databases, &nodes);
+        let mut nodes = self.nodes(&rules.nodes);
+        let mut databases = self.databases(&rules.databases, &nodes);
+        self.shells(&rules.databases, &mut databases, &mut nodes);
         let users = self.users(&rules.users, &rules.databases);
         let listen = self.listen(rules.listen.as_ref(), &databases);
         let pool = self.pool(rules.pool.as_ref());
