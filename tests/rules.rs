@@ -313,7 +313,7 @@ fn a_folder_merges_into_one_and_names_both_places_of_a_double() {
             loaded.snapshot.users.len(),
             loaded.snapshot.nodes.len()
         ),
-        (4, 2, 2)
+        (4, 2, 3)
     );
     assert_eq!(loaded.snapshot.databases[0].domains.len(), 2);
 

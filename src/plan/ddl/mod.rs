@@ -97,10 +97,14 @@ impl Compiler<'_> {
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
             About::Shell => Route::Fixed(self.view.database.anywhere),
-            About::Database => Route::Same {
-                nodes: self.with_shell(self.view.database.nodes()),
-                now: Vec::new(),
-            },
+            About::Database => {
+                let nodes = self.view.database.nodes();
+                let of_rows = matches!(first.as_str(), "vacuum" | "analyze" | "analyse" | "checkpoint");
+                Route::Same {
+                    nodes: if of_rows { nodes } else { self.with_shell(nodes) },
+                    now: Vec::new(),
+                }
+            }
             About::Tables(names) => {
                 self.check_unique(&names, &first)?;
                 self.on_tables(&names, &first)?
