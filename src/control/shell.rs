@@ -18,11 +18,10 @@ use crate::topology::{Database, Layout, Node, Snapshot, Spread};
 
 use super::bootstrap::LOCK_BOOTSTRAP;
 use super::catalog::{default_node, nodes_of};
-use super::catalog_sql::FINGERPRINT;
 use super::connect::{Link, LinkError, identifier, literal};
 use super::placement;
 use super::shared::Shared;
-use super::shell_sql::{Class, Definition, NAMES_DATABASES, definitions};
+use super::shell_sql::{Class, Definition, NAMES_DATABASES, SEQUENCES, VIEWS, definitions};
 
 /// Held while a shell's database is made.
 const LOCK_SHELL: i64 = LOCK_BOOTSTRAP + 3;
@@ -74,32 +73,44 @@ async fn create(link: &mut Link, name: &str, there: &str) -> Result<(), LinkErro
     Ok(())
 }
 
-/// Objects by what they are and their logical name.
-type Objects = BTreeMap<(Class, String, String), String>;
+/// Class, schema and logical name.
+type Key = (Class, String, String);
 
-/// Brings the shell up to date. Gives the fingerprint of what was there at the begin of the look that
-/// found nothing to do, if it did. An error: it is not what the nodes hold, and why.
+/// Objects, each with its place in the order of making and the statements that make it.
+type Objects = BTreeMap<Key, (usize, String)>;
+
+/// Why the shell could not be kept.
+#[derive(Debug)]
+pub enum Unkept {
+    /// A node or the shell could not be asked.
+    Unknown(String),
+    /// It is not what the nodes hold.
+    Differs(String),
+}
+
+/// Brings the shell up to date. False: there was something to do, so that it must be looked at again. An
+/// error: it is not what the nodes hold, and why.
 pub async fn keep(
     shared: &Shared,
     snapshot: &Snapshot,
     database: &Database,
     shell: &Node,
-) -> Result<Option<String>, String> {
-    let fail = |error: LinkError| error.to_string();
-    let mut held = shared.primary(shell).await.map_err(fail)?;
-    let fingerprint = held.link().ask_one(FINGERPRINT).await.map_err(fail)?;
-    let wanted = wanted(shared, snapshot, database).await.map_err(fail)?;
-    let present = objects(definitions(held.link()).await.map_err(fail)?);
+) -> Result<bool, Unkept> {
+    let silent = |error: LinkError| Unkept::Unknown(error.to_string());
+    let wanted = wanted(shared, snapshot, database).await.map_err(silent)?;
+    let mut held = shared.primary(shell).await.map_err(silent)?;
+    let present = objects(definitions(held.link()).await.map_err(silent)?);
     let differing = differing(&wanted, &present);
     if differing.is_empty() {
-        return Ok(fingerprint);
+        return Ok(true);
     }
     let done = bring(shared, snapshot, database, held.link(), &differing).await;
     if done.is_err() {
         // Its transaction ends with it.
         held.discard();
     }
-    done.map_err(fail).map(|()| None)
+    done.map_err(|error| Unkept::Differs(error.to_string()))
+        .map(|()| false)
 }
 
 async fn bring(
@@ -132,6 +143,10 @@ async fn bring(
             Class::Type => format!("DROP TYPE IF EXISTS {schema}.{object} CASCADE;"),
             Class::Sequence => format!("DROP SEQUENCE IF EXISTS {schema}.{object} CASCADE;"),
             Class::Table => format!("DROP TABLE IF EXISTS {schema}.{object} CASCADE;"),
+            Class::View => format!("DROP VIEW IF EXISTS {schema}.{object} CASCADE;"),
+            Class::MaterializedView => format!("DROP MATERIALIZED VIEW IF EXISTS {schema}.{object} CASCADE;"),
+            // Its name is a signature, quoted as need be.
+            Class::Function | Class::RowFunction => format!("DROP ROUTINE IF EXISTS {name} CASCADE;"),
             Class::ForeignKey => match name.split_once(' ') {
                 Some((table, constraint)) => format!(
                     "ALTER TABLE IF EXISTS {schema}.{} DROP CONSTRAINT IF EXISTS {};",
@@ -142,11 +157,10 @@ async fn bring(
             },
         });
     }
-    for key in &now.make {
-        if let Some(text) = wanted.get(key) {
-            sql.push_str(text);
-        }
-    }
+    let mut make: Vec<(Class, &(usize, String))> =
+        now.make.iter().filter_map(|key| Some((key.0, wanted.get(key)?))).collect();
+    make.sort_by_key(|(class, (place, _))| (*class, *place));
+    make.iter().for_each(|(_, (_, text))| sql.push_str(text));
     link.ask(&format!("{sql} COMMIT")).await?;
     // What a CASCADE took along is made on the next round.
     tracing::info!(
@@ -160,8 +174,8 @@ async fn bring(
 
 #[derive(Debug, Default)]
 struct Differing {
-    drop: BTreeSet<(Class, String, String)>,
-    make: BTreeSet<(Class, String, String)>,
+    drop: BTreeSet<Key>,
+    make: BTreeSet<Key>,
 }
 
 impl Differing {
@@ -172,9 +186,9 @@ impl Differing {
 
 fn differing(wanted: &Objects, present: &Objects) -> Differing {
     let mut out = Differing::default();
-    for (key, text) in wanted {
+    for (key, (_, text)) in wanted {
         match present.get(key) {
-            Some(same) if same == text => {}
+            Some((_, same)) if same == text => {}
             Some(_) => {
                 out.drop.insert(key.clone());
                 out.make.insert(key.clone());
@@ -199,7 +213,8 @@ fn differing(wanted: &Objects, present: &Objects) -> Differing {
 
 fn objects(list: Vec<Definition>) -> Objects {
     list.into_iter()
-        .map(|d| ((d.class, d.schema, d.name), d.text))
+        .enumerate()
+        .map(|(place, d)| ((d.class, d.schema, d.name), (place, d.text)))
         .collect()
 }
 
@@ -217,7 +232,7 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
     let mut order: Vec<NodeId> = nodes.keys().copied().collect();
     order.sort_unstable_by_key(|id| (Some(*id) == default, *id));
     for id in order {
-        for definition in nodes.get(&id).into_iter().flatten() {
+        for (place, definition) in nodes.get(&id).into_iter().flatten().enumerate() {
             let Definition {
                 class,
                 schema,
@@ -226,11 +241,12 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
             } = definition;
             let table = match class {
                 Class::Schema | Class::Extension | Class::Type => None,
-                Class::Sequence | Class::Table => Some(name.as_str()),
+                Class::Function | Class::RowFunction | Class::View | Class::Sequence => None,
+                Class::Table | Class::MaterializedView => Some(name.as_str()),
                 Class::ForeignKey => name.split_once(' ').map(|(table, _)| table),
             };
             let Some(table) = table else {
-                out.insert((*class, schema.clone(), name.clone()), text.clone());
+                out.insert((*class, schema.clone(), name.clone()), (place, text.clone()));
                 continue;
             };
             let physical = TableName::new(schema.as_str(), table);
@@ -250,7 +266,7 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
                     Some((_, constraint)) => format!("{} {constraint}", logical.table),
                     None => logical.table.to_string(),
                 };
-                out.insert((*class, logical.schema.to_string(), name), text);
+                out.insert((*class, logical.schema.to_string(), name), (place, text));
             }
         }
     }
@@ -284,8 +300,32 @@ fn shards(database: &Database) -> HashMap<TableName, TableName> {
     out
 }
 
+/// What planning must know of the shell.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub system: HashMap<TableName, Arc<SystemRelation>>,
+    pub views: HashMap<TableName, Box<str>>,
+    pub sequences: HashMap<TableName, Option<TableName>>,
+}
+
+pub async fn read(link: &mut Link) -> Result<Facts, LinkError> {
+    let system = read_system(link).await?;
+    let views = link.ask(VIEWS).await?.into_iter().flatten();
+    let sequences = link.ask(SEQUENCES).await?.into_iter().flatten();
+    let name = |schema: Option<&str>, table: Option<&str>| Some(TableName::new(schema?, table?));
+    Ok(Facts {
+        system,
+        views: views
+            .filter_map(|row| Some((name(row.get(0), row.get(1))?, row.get(2)?.into())))
+            .collect(),
+        sequences: sequences
+            .filter_map(|row| Some((name(row.get(0), row.get(1))?, name(row.get(2), row.get(3)))))
+            .collect(),
+    })
+}
+
 /// The relations of the shell's catalogs that tell the name of its own database.
-pub async fn read_system(link: &mut Link) -> Result<HashMap<TableName, Arc<SystemRelation>>, LinkError> {
+async fn read_system(link: &mut Link) -> Result<HashMap<TableName, Arc<SystemRelation>>, LinkError> {
     let mut all: HashMap<TableName, SystemRelation> = HashMap::new();
     for row in link.ask(NAMES_DATABASES).await?.into_iter().flatten() {
         let text = |at: usize| row.get(at).unwrap_or_default();

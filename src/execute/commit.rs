@@ -298,10 +298,20 @@ async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
 /// COMMIT PREPARED on all but the coordinator. It is decided: what fails is tried again on a
 /// connection of its own, and at last left to recovery. True: all of them are committed.
 async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
-    let finishes = leases
+    // The shell comes last: whoever finds something in it finds it on every node.
+    let shell = hold.database.shell;
+    let (last, others): (Vec<_>, Vec<_>) = leases
         .iter_mut()
         .enumerate()
         .skip(1)
+        .partition(|(_, lease)| Some(lease.node()) == shell);
+    let done = finish(hold, others, base).await;
+    finish(hold, last, base).await && done
+}
+
+async fn finish(hold: &Hold, leases: Vec<(usize, &mut Lease)>, base: &str) -> bool {
+    let finishes = leases
+        .into_iter()
         .map(|(part, lease)| async move {
             let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
             if lease.run(&sql).await.is_ok() {

@@ -25,6 +25,10 @@ pub struct Catalog {
     pub misplaced: HashMap<TableName, Box<str>>,
     /// Relations of the shell's system catalogs that tell the name of its own database.
     pub system: HashMap<TableName, Arc<SystemRelation>>,
+    /// Views by name: their queries as the shell prints them, every name with its schema.
+    pub views: HashMap<TableName, Box<str>>,
+    /// Sequences by name, with the table that owns each.
+    pub sequences: HashMap<TableName, Option<TableName>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
 }
