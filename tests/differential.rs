@@ -22,7 +22,8 @@ const LEAST_RANDOM_ANSWERED_PERCENT: usize = 30;
 
 const TABLES: &[&str] = &[
     "users", "notes", "products", "orders", "items", "pairs", "tags", "ctags", "sessions", "chars", "visits",
-    "days", "stamps", "accounts", "branches", "legacy", "legacy2", "regions", "rates",
+    "days", "stamps", "short", "shorts", "instants", "ticks", "accounts", "branches", "legacy", "legacy2",
+    "regions", "rates",
 ];
 
 fn folder() -> PathBuf {

@@ -142,7 +142,9 @@ impl Refresher {
                     catalog.sequences = facts.sequences.clone();
                 }
                 // No addresses, no texts of servers: clients may read it.
-                Err(_) => catalog.shell_behind = Some("the nodes hold something else, or can't be asked".into()),
+                Err(_) => {
+                    catalog.shell_behind = Some("the nodes hold something else, or can't be asked".into())
+                }
             }
             if catalog == *rules.catalog {
                 return current.clone();

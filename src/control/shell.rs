@@ -157,8 +157,11 @@ async fn bring(
             },
         });
     }
-    let mut make: Vec<(Class, &(usize, String))> =
-        now.make.iter().filter_map(|key| Some((key.0, wanted.get(key)?))).collect();
+    let mut make: Vec<(Class, &(usize, String))> = now
+        .make
+        .iter()
+        .filter_map(|key| Some((key.0, wanted.get(key)?)))
+        .collect();
     make.sort_by_key(|(class, (place, _))| (*class, *place));
     make.iter().for_each(|(_, (_, text))| sql.push_str(text));
     link.ask(&format!("{sql} COMMIT")).await?;

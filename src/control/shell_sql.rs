@@ -178,7 +178,11 @@ fn types_sql() -> String {
             AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')) AND {own}",
         of_domain = collation("t.typcollation", "t.typbasetype"),
         of_field = collation("a.attcollation", "a.atttypid"),
-        comment = comment("TYPE", "format('%I.%I', n.nspname, t.typname)", "t.oid, 'pg_type'"),
+        comment = comment(
+            "TYPE",
+            "format('%I.%I', n.nspname, t.typname)",
+            "t.oid, 'pg_type'"
+        ),
         own = own("pg_type", "t.oid"),
     )
 }

@@ -310,27 +310,25 @@ async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
 }
 
 async fn finish(hold: &Hold, leases: Vec<(usize, &mut Lease)>, base: &str) -> bool {
-    let finishes = leases
-        .into_iter()
-        .map(|(part, lease)| async move {
-            let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
-            if lease.run(&sql).await.is_ok() {
-                return true;
-            }
-            let deadline = Instant::now() + FINISH_FOR;
-            while Instant::now() < deadline {
-                if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
-                    let gid = format!("{base}:{part}");
-                    match recovery::finish(&server, &gid, Outcome::Committed).await {
-                        Ok(()) => return true,
-                        Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
-                    }
+    let finishes = leases.into_iter().map(|(part, lease)| async move {
+        let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
+        if lease.run(&sql).await.is_ok() {
+            return true;
+        }
+        let deadline = Instant::now() + FINISH_FOR;
+        while Instant::now() < deadline {
+            if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
+                let gid = format!("{base}:{part}");
+                match recovery::finish(&server, &gid, Outcome::Committed).await {
+                    Ok(()) => return true,
+                    Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
                 }
-                tokio::time::sleep(RETRY_EVERY).await;
             }
-            tracing::error!(gid = base, part, "a decided commit is left to recovery");
-            false
-        });
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+        tracing::error!(gid = base, part, "a decided commit is left to recovery");
+        false
+    });
     join_all(finishes).await.into_iter().all(|done| done)
 }
 

@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
-use crate::backend::Settings;
+use crate::backend::{Settings, StatementName};
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -166,7 +166,11 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             max_rows,
             ..
         } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
+            let (name, fresh) = if plan.once {
+                (StatementName::from(""), true)
+            } else {
+                lease.prepare(statement_key(text, types, settings.0, settings.1))
+            };
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());

@@ -312,8 +312,6 @@ pub struct Call {
     pub filter: Option<Expr>,
     /// PARTITION BY expressions of OVER; None: not a window function.
     pub over: Option<Window>,
-    /// Written without parentheses (CURRENT_DATE).
-    pub bare: bool,
 }
 
 #[derive(Clone, Debug)]

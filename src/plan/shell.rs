@@ -3,12 +3,13 @@
 //! is so of the logical database. Catalogs joined with rows of tables are refused: no server has both.
 
 use crate::model::catalog::SystemRelation;
-use crate::model::{Code, Fault, TableName};
+use crate::model::{Code, Fault, KeyType, TableName};
 
 use super::analyze::Analysis;
 use super::compile::{Compiler, Route};
 use super::lex::Kind;
 use super::scope::{Home, TableRef};
+use super::sequences::moves_sequence;
 use super::splice::Splice;
 
 /// Types that name objects of the catalogs, as casts and as functions.
@@ -62,6 +63,62 @@ fn is_of_the_session(name: &TableName) -> bool {
     )
 }
 
+/// Types with the same OID on every server. The safe direction is no.
+fn is_built_in(ty: &str) -> bool {
+    let ty = ty.trim_start_matches("pg_catalog.");
+    let base = ty.split(['(', '[']).next().unwrap_or(ty).trim().trim_matches('"');
+    let first = base.split(' ').next().unwrap_or(base);
+    KeyType::from_sql(base).is_some() || BUILT_IN.contains(&base) || BUILT_IN.contains(&first)
+}
+
+const BUILT_IN: [&str; 45] = [
+    "bit",
+    "box",
+    "bytea",
+    "char",
+    "character",
+    "cidr",
+    "circle",
+    "daterange",
+    "dec",
+    "decimal",
+    "double",
+    "float",
+    "float4",
+    "float8",
+    "inet",
+    "int4range",
+    "int8range",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "numeric",
+    "numrange",
+    "oid",
+    "path",
+    "pg_lsn",
+    "point",
+    "polygon",
+    "real",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "tsquery",
+    "tsrange",
+    "tstzrange",
+    "tsvector",
+    "varbit",
+    "xml",
+];
+
 impl Compiler<'_> {
     /// The route of a statement about the system catalogs. None: it is about something else, or the
     /// database's one node answers for itself.
@@ -77,7 +134,16 @@ impl Compiler<'_> {
             .iter()
             .map(|c| c.name.last())
             .find(|name| reads_catalogs(name))
-            .or_else(|| self.reg_cast());
+            .or_else(|| self.reg_cast())
+            // The OID of a user's type is that of the shell.
+            .or_else(|| {
+                let casts = refs.is_empty().then_some(&analysis.casts);
+                casts
+                    .into_iter()
+                    .flatten()
+                    .map(|c| &**c)
+                    .find(|ty| !is_built_in(ty))
+            });
         let about = match (first, looks_up) {
             (Some(table), _) => table.name.table.to_string(),
             (None, Some(name)) => name.to_owned(),
@@ -85,6 +151,16 @@ impl Compiler<'_> {
         };
         if let Some(table) = refs.iter().find(|t| !matches!(t.home, Home::System)) {
             return Err(beside_rows(&about, &table.name));
+        }
+        if let Some(call) = analysis.calls.iter().find(|c| moves_sequence(c.name.last())) {
+            return Err(Fault::new(
+                Code::CATALOG_ACROSS_NODES,
+                format!(
+                    "{}() can't be in one statement with {about}: sequences aren't where the catalogs are",
+                    call.name.last()
+                ),
+            )
+            .hint("Ask the catalogs first, then name the sequence in a statement of its own."));
         }
         self.check_shell()?;
         if analysis.qualified_columns {

@@ -249,6 +249,7 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
             name: name.into(),
             type_name: type_name.into(),
             type_oid,
+            type_modifier: -1,
             not_null,
             collation,
             default: ColumnDefault::Null,

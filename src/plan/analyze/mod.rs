@@ -25,8 +25,10 @@ pub use locate::{Located, locate};
 #[derive(Clone, Debug)]
 pub struct CallSite {
     pub name: Name,
-    pub bare: bool,
-    pub has_args: bool,
+    /// In FROM, where no expression can stand in its place.
+    pub as_relation: bool,
+    /// The type of its one argument, a plain column.
+    pub of_column: Option<Box<str>>,
     /// Within a select item without alias, whose column may be named after it.
     pub names_output: bool,
 }
@@ -42,6 +44,8 @@ pub enum Dist {
 pub struct Analysis {
     pub facts: Facts,
     pub calls: Vec<CallSite>,
+    /// Types that something is cast to.
+    pub casts: Vec<Box<str>>,
     /// Why the statement can't be computed shard by shard.
     pub obstacle: Option<Fault>,
     /// FOR UPDATE and such, anywhere.
@@ -92,6 +96,8 @@ pub struct Walk<'a> {
     in_expression: usize,
     /// Within a select item without alias.
     in_item: bool,
+    /// The next call met is a table function.
+    as_relation: bool,
     /// Subqueries of `x IN (…)` that stand as conjuncts, where NULL and false are alike.
     conjunct_in: Vec<*const Query>,
     pub out: Analysis,
@@ -108,6 +114,7 @@ pub fn analyze(root: &Root, view: &SessionView) -> Analysis {
         referenced: Vec::new(),
         in_expression: 0,
         in_item: false,
+        as_relation: false,
         conjunct_in: Vec::new(),
         out: Analysis::default(),
     };

@@ -89,11 +89,17 @@ impl<'a> Walk<'a> {
                 let output = self.query(query, &scopes, false);
                 self.derived(output, alias.clone(), columns, scope)
             }
-            Source::Function { args, alias, .. } => {
+            Source::Function {
+                args,
+                alias,
+                relation,
+            } => {
                 // A function in FROM sees the sources before it.
                 let mut scopes = outer.to_vec();
                 scopes.push(scope.clone());
+                self.as_relation = *relation;
                 args.iter().for_each(|e| self.expr(e, &scopes));
+                self.as_relation = false;
                 let entity = self.out.facts.add_entity(alias.clone(), Shape::Unknown);
                 scope.entities.push(entity);
                 Dist::Same

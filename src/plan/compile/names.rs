@@ -14,6 +14,7 @@ impl Compiler<'_> {
     /// A statement that can't be read: it may run where all tables that its words could mean are.
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
         let mut compiled = self.finish(Route::Fixed(self.db().anywhere));
+        self.fix_unread(&mut compiled);
         if let Some(node) = self.single_node() {
             compiled.route = Route::Fixed(node);
             return Ok(compiled);

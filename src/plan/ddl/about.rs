@@ -8,16 +8,13 @@ pub(super) enum About {
     /// Tables, views or sequences, whichever they are.
     Relations(Vec<Name>),
     /// DROP or ALTER INDEX.
-    Indexes {
-        names: Vec<Name>,
-        if_exists: bool,
-    },
+    Indexes { names: Vec<Name>, if_exists: bool },
     /// CREATE VIEW; the rest of the statement is the reader's.
     View,
     /// CREATE FUNCTION or PROCEDURE.
     Function,
     /// CREATE SEQUENCE.
-    Sequence(Name),
+    Sequence,
     /// The logical database itself, by the name in this place.
     OwnDatabase(Name),
     /// Objects that are alike on every node.
@@ -192,7 +189,7 @@ fn created(r: &mut Reader<'_>) -> About {
     if r.take("sequence") {
         r.take_all(&["if", "not", "exists"]);
         return match r.name() {
-            Some(name) if !temporary => About::Sequence(name),
+            Some(_) if !temporary => About::Sequence,
             Some(_) | None => About::No("a temporary sequence".into()),
         };
     }
@@ -209,11 +206,9 @@ fn created(r: &mut Reader<'_>) -> About {
         while !r.done() && !r.take("from") {
             r.at += 1;
         }
-        return r
-            .name()
-            .map_or(About::No("this CREATE STATISTICS".into()), |n| {
-                About::Relations(vec![n])
-            });
+        return r.name().map_or(About::No("this CREATE STATISTICS".into()), |n| {
+            About::Relations(vec![n])
+        });
     }
     if r.is("schema") && !is_plain_schema(r) {
         return About::No("CREATE SCHEMA with what it holds".into());
@@ -287,7 +282,11 @@ fn granted(r: &mut Reader<'_>, first: &str) -> About {
     if r.is("all") || is_everywhere(r) {
         return About::Database;
     }
-    if r.clone().take("database") || r.is("tablespace") || r.is("parameter") || r.is("foreign") || r.is("large")
+    if r.clone().take("database")
+        || r.is("tablespace")
+        || r.is("parameter")
+        || r.is("foreign")
+        || r.is("large")
     {
         return no(r, &format!("{first} on"));
     }

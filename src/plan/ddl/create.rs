@@ -22,6 +22,7 @@ impl Compiler<'_> {
         if let Home::Sharded(sharding) = &located.home {
             self.refuse_local_unique(&located.name, sharding, self.declared_unique().as_deref())?;
         }
+        self.guard_foreign_keys(&located)?;
         let temporary = self
             .tokens
             .iter()
@@ -54,7 +55,6 @@ impl Compiler<'_> {
             }
             Home::Node(n) => Route::Same {
                 nodes: self.with_shell(vec![*n]),
-                now: Vec::new(),
             },
             Home::System => Route::Fixed(self.view.database.anywhere),
             Home::Everywhere(_) | Home::Sharded(_) if as_query && several => {
@@ -63,11 +63,9 @@ impl Compiler<'_> {
             }
             Home::Everywhere(nodes) => Route::Same {
                 nodes: self.with_shell(nodes.clone()),
-                now: Vec::new(),
             },
             Home::Sharded(s) if s.layout == Layout::PerNode => Route::Same {
                 nodes: self.with_shell(s.nodes.clone()),
-                now: Vec::new(),
             },
             Home::Sharded(s) => {
                 let Some(rule) = located.rule.as_deref() else {

@@ -340,7 +340,6 @@ impl Lower<'_> {
             odd: false,
             filter: None,
             over: None,
-            bare: false,
         };
         Ok(Source::Function {
             args: vec![Expr::Call(Box::new(call))],

@@ -123,6 +123,7 @@ impl Session {
                     statement,
                     frame: frame.clone(),
                     text,
+                    once: plan.once,
                     pass: true,
                 });
                 portal.on_server = true;

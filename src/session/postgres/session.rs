@@ -14,7 +14,7 @@ use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
-use crate::plan::SessionView;
+use crate::plan::{LogicalNames, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -48,6 +48,7 @@ struct Viewed {
     settings: Arc<Settings>,
     statuses: u64,
     read_only: bool,
+    local_role: bool,
     made: Instant,
 }
 
@@ -184,6 +185,7 @@ impl Session {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
                 && viewed.read_only == read_only
+                && viewed.local_role == self.hold.sets_role_locally()
                 && viewed.made.elapsed() < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
@@ -195,7 +197,7 @@ impl Session {
             .nodes
             .get(database.anywhere.index())
             .and_then(|n| n.servers.first());
-        let view = Arc::new(view(
+        let mut view = view(
             self.snapshot.epoch,
             database,
             role.map_or("", |server| &server.user),
@@ -203,15 +205,44 @@ impl Session {
             &self.statuses,
             &self.hints,
             read_only,
-        ));
+        );
+        view.names = self.names();
+        let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
+            local_role: self.hold.sets_role_locally(),
             made: Instant::now(),
         });
         view
+    }
+
+    /// The names that the client knows, where those of the servers are others. A role that the client
+    /// has SET is the servers' own.
+    fn names(&self) -> LogicalNames {
+        let database = &self.hold.database;
+        let nodes = self.hold.nodes().iter();
+        let servers = nodes
+            .filter_map(|n| self.snapshot.nodes.get(n.index()))
+            .flat_map(|n| &n.servers);
+        let (mut same_user, mut same_database) = (true, true);
+        let user = &self.entry.client.user;
+        for server in servers {
+            same_user &= *server.user == **user;
+            same_database &= server.database == database.name;
+        }
+        let settings = &self.hold.settings;
+        let set = |name: &str| settings.get(name).is_some() || self.hold.sets_role_locally();
+        let own = (!same_user).then(|| Box::<str>::from(&**user));
+        LogicalNames {
+            current_user: own
+                .clone()
+                .filter(|_| !set("role") && !set("session_authorization")),
+            session_user: own.filter(|_| !set("session_authorization")),
+            database: (!same_database).then(|| database.name.clone()),
+        }
     }
 
     /// Margay's own settings changed.

@@ -173,7 +173,7 @@ impl Session {
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        let mut plan = pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
+        let mut plan = pipeline::bind(statement, &view, params, &self.hold, &mut || {
             ids.next_id(&view.database.name)
         })?;
         self.place_cursor(&mut plan);
