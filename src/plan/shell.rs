@@ -147,6 +147,10 @@ impl Compiler<'_> {
         let about = match (first, looks_up) {
             (Some(table), _) => table.name.table.to_string(),
             (None, Some(name)) => name.to_owned(),
+            // The session's: as it is where statements go that name no table.
+            (None, None) if !refs.is_empty() && refs.iter().all(|t| matches!(t.home, Home::System)) => {
+                return Ok(Some(Route::Fixed(self.view.database.anywhere)));
+            }
             (None, None) => return Ok(None),
         };
         if let Some(table) = refs.iter().find(|t| !matches!(t.home, Home::System)) {

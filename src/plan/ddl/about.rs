@@ -13,6 +13,8 @@ pub(super) enum About {
     View,
     /// CREATE FUNCTION or PROCEDURE.
     Function,
+    /// CREATE TRIGGER on a table.
+    Trigger(Name),
     /// CREATE SEQUENCE.
     Sequence,
     /// The logical database itself, by the name in this place.
@@ -197,7 +199,7 @@ fn created(r: &mut Reader<'_>) -> About {
         return About::Function;
     }
     if r.take("constraint") || r.is("trigger") {
-        return owned(r, "this CREATE TRIGGER");
+        return owner(r).map_or(About::No("this CREATE TRIGGER".into()), About::Trigger);
     }
     if r.is("policy") {
         return owned(r, "this CREATE POLICY");

@@ -2,13 +2,20 @@
 //! all tables are; on the nodes it isn't, since each has only some of them. What it reads is judged when
 //! it is called.
 
-use crate::model::Fault;
+use crate::model::{Code, Fault};
 
 use super::super::compile::{Compiler, Route};
 use super::super::query::Name;
 use super::super::reader::Reader;
 use super::super::splice::Splice;
 use super::unsupported;
+
+/// They look at the row that they are called for, and at nothing else.
+const HARMLESS_TRIGGERS: [&str; 3] = [
+    "suppress_redundant_updates_trigger",
+    "tsvector_update_trigger",
+    "tsvector_update_trigger_column",
+];
 
 const UNCHECKED: &str = "SET LOCAL check_function_bodies = off";
 
@@ -25,6 +32,23 @@ impl Compiler<'_> {
             parts.push((node, self.sql.to_owned()));
         }
         Route::Parts(parts)
+    }
+
+    /// A trigger's function may read and write what is on other nodes, or only one copy of what is on many.
+    pub(super) fn guard_trigger(&self) -> Result<(), Fault> {
+        let execute = self.tokens.iter().position(|t| t.is_word(self.sql, "execute"));
+        let mut r = Reader::new(self.sql, self.tokens);
+        r.at = execute.map_or(self.tokens.len(), |at| at + 2);
+        let name = r.name();
+        let name = name.as_ref().map_or("", |n| n.last());
+        if HARMLESS_TRIGGERS.contains(&name) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::FUNCTION_ACROSS_NODES,
+            format!("what the trigger function {name}() reads and writes isn't known"),
+        )
+        .hint("Do it in the application, in the same transaction."))
     }
 
     /// The rules know tables by their schemas.

@@ -114,6 +114,10 @@ impl Compiler<'_> {
             }
             About::View => return self.create_view(r).map(Some),
             About::Function => self.create_function(),
+            About::Trigger(table) => {
+                self.guard_trigger()?;
+                self.on_relations(&[table], &first)?
+            }
             // Where tables live that no rule names.
             About::Sequence => Route::Same {
                 nodes: self.with_shell(vec![self.view.database.anywhere]),
@@ -200,7 +204,7 @@ impl Compiler<'_> {
         compiled.needs_block = first == "lock";
         compiled.writes = !matches!(
             first,
-            "unlisten" | "show" | "fetch" | "move" | "close" | "declare"
+            "unlisten" | "show" | "fetch" | "move" | "close" | "declare" | "lock"
         );
     }
 
