@@ -139,6 +139,7 @@ async fn bring(
         let (schema, object) = (identifier(schema), identifier(name));
         sql.push_str(&match class {
             Class::Schema => format!("DROP SCHEMA IF EXISTS {schema} CASCADE;"),
+            Class::Public => String::new(),
             Class::Extension => format!("DROP EXTENSION IF EXISTS {object} CASCADE;"),
             Class::Type => format!("DROP TYPE IF EXISTS {schema}.{object} CASCADE;"),
             Class::Sequence => format!("DROP SEQUENCE IF EXISTS {schema}.{object} CASCADE;"),
@@ -243,7 +244,7 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
                 text,
             } = definition;
             let table = match class {
-                Class::Schema | Class::Extension | Class::Type => None,
+                Class::Schema | Class::Public | Class::Extension | Class::Type => None,
                 Class::Function | Class::RowFunction | Class::View | Class::Sequence => None,
                 Class::Table | Class::MaterializedView => Some(name.as_str()),
                 Class::ForeignKey => name.split_once(' ').map(|(table, _)| table),

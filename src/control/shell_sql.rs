@@ -79,6 +79,13 @@ fn definitions_sql() -> String {
         grants = grants("n.nspacl", "n.nspowner", "SCHEMA", "quote_ident(n.nspname)"),
         own = own("pg_namespace", "n.oid"),
     );
+    // It is everywhere from the beginning; who may create in it is for the users to say.
+    let public = format!(
+        "SELECT n.oid, 'public', n.nspname::text, '', concat_ws(' ', \
+            'REVOKE ALL ON SCHEMA public FROM PUBLIC;', {grants}) \
+         FROM pg_namespace n WHERE n.nspname = 'public'",
+        grants = grants("n.nspacl", "n.nspowner", "SCHEMA", "quote_ident(n.nspname)"),
+    );
     let extensions = "SELECT e.oid, 'extension', n.nspname::text, e.extname::text, \
             format('CREATE EXTENSION %I WITH SCHEMA %I;', e.extname, n.nspname) \
          FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'";
@@ -136,6 +143,7 @@ fn definitions_sql() -> String {
          WHERE k.contype = 'f' AND k.conparentid = 0 AND n.nspname <> 'margay'";
     let all = [
         &*schemas,
+        &public,
         extensions,
         &types_sql(),
         &sequences,
@@ -278,6 +286,8 @@ pub const NAMES_DATABASES: &str = "SELECT n.nspname, c.relname, current_database
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     Schema,
+    /// Who may do what in schema public.
+    Public,
     Extension,
     Type,
     Sequence,
@@ -294,6 +304,7 @@ impl Class {
     fn of(text: &str) -> Option<Class> {
         Some(match text {
             "schema" => Class::Schema,
+            "public" => Class::Public,
             "extension" => Class::Extension,
             "type" => Class::Type,
             "sequence" => Class::Sequence,

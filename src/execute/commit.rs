@@ -319,6 +319,8 @@ async fn finish(hold: &Hold, leases: Vec<(usize, &mut Lease)>, base: &str) -> bo
         while Instant::now() < deadline {
             if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
                 let gid = format!("{base}:{part}");
+                // The server lets only who prepared it finish it.
+                let server = hold.fleet.logged_in(&server);
                 match recovery::finish(&server, &gid, Outcome::Committed).await {
                     Ok(()) => return true,
                     Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),

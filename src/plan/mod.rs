@@ -45,6 +45,6 @@ pub use compile::Compiled;
 pub use explain::{print, rows};
 pub use functions::is_of_session;
 pub use lex::split;
-pub use lower::catalog_from_sql;
+pub use lower::{catalog_from_sql, unreadable};
 pub use planner::{Describe, Planner, Statement};
 pub use types::*;

@@ -431,3 +431,29 @@ UPDATE rates SET rate = round(abs(rate) * 2, 1), at = date_trunc('day', '2026-01
 UPDATE rates SET rate = pg_backend_pid()
 
 INSERT INTO rates (id, at, token) VALUES (77, to_timestamp(0), md5('x')::uuid)
+
+INSERT INTO users VALUES (50, 'merge', NULL, NULL, NULL)
+
+MERGE INTO users u USING (VALUES (50, 'merged'), (51, 'new')) v (id, name) ON u.id = v.id WHEN MATCHED THEN UPDATE SET name = v.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (v.id, v.name)
+
+MERGE INTO users u USING notes n ON u.id = n.user_id WHEN MATCHED AND n.body IS NULL THEN DELETE WHEN MATCHED THEN DO NOTHING
+
+INSERT INTO orders (id, user_id, status) VALUES (70, 1, 'a'), (71, 1, 'b'), (72, 2, 'c')
+
+INSERT INTO items (user_id, order_id, line, qty) VALUES (1, 70, 1, 5), (2, 72, 1, 6)
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND i.order_id = o.id AND o.user_id = 1 WHEN MATCHED THEN UPDATE SET qty = i.qty
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND o.user_id = 1 WHEN NOT MATCHED THEN INSERT (id, user_id) VALUES (i.order_id + 500, i.user_id)
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND i.order_id = o.id AND o.user_id = 2 WHEN MATCHED AND i.qty = 6 THEN DELETE
+
+SELECT * FROM orders ORDER BY id
+
+INSERT INTO orders (id, user_id, status) VALUES (70, 1, 'twice') ON CONFLICT (user_id, id) WHERE true DO UPDATE SET status = 'twice'
+
+UPDATE ONLY users SET email = 'only' WHERE id = 51
+
+DELETE FROM ONLY orders WHERE user_id = 1
+
+SELECT * FROM orders ORDER BY id

@@ -134,6 +134,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
                 password: None,
                 database: database.into(),
                 weight: 1,
+                near: true,
+                tls: None,
             })],
         })
     };
@@ -206,6 +208,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             secret,
             databases: None,
             admin: false,
+            certificate: false,
+            login: None,
         })
     };
     Snapshot {
@@ -224,6 +228,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(600),
         },
+        postgres_tls: None,
         limits: Limits {
             max_clients: 50,
             max_message_bytes: 16 << 20,

@@ -64,6 +64,8 @@ pub struct Analysis {
     pub system_column: bool,
     /// Targets of writes within WITH, as indexes of references, with the columns that are set.
     pub nested_writes: Vec<(usize, Vec<Box<str>>)>,
+    /// ONLY of a table whose rows are all in partitions on its nodes.
+    pub only_of_partitioned: bool,
     /// SELECT INTO.
     pub into: bool,
     /// A subquery's LIMIT, window or DISTINCT ON, or a join in a write, may give each copy of a row another value.
@@ -297,6 +299,10 @@ impl<'a> Walk<'a> {
             self.condition(filter, &scopes, &scope.entities.clone());
         }
         self.items(&s.items, &scopes);
+        s.expanded.iter().for_each(|e| self.expr(e, &scopes));
+        if !s.expanded.is_empty() && dist == Dist::Spread {
+            self.obstacle(subquery("(…).* in a select list over a sharded table"));
+        }
         if let Distinct::On(list) = &s.distinct {
             list.iter().for_each(|e| self.expr(e, &scopes));
         }

@@ -30,6 +30,9 @@ impl Compiler<'_> {
         for table in refs {
             self.refuse_view(&table.name)?;
         }
+        if analysis.only_of_partitioned {
+            return Err(super::names::only_of_partitioned());
+        }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
             return Err(Fault::new(

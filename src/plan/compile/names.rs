@@ -15,6 +15,7 @@ impl Compiler<'_> {
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
         let mut compiled = self.finish(Route::Fixed(self.db().anywhere));
         self.fix_unread(&mut compiled);
+        self.refuse_only()?;
         if let Some(node) = self.single_node() {
             compiled.route = Route::Fixed(node);
             return Ok(compiled);
@@ -74,6 +75,16 @@ impl Compiler<'_> {
         Ok(compiled)
     }
 
+    /// ONLY before the name of a table whose rows are all in partitions, also where one node has them all.
+    fn refuse_only(&self) -> Result<(), Fault> {
+        let only = self.tokens.iter().any(|t| t.is_word(self.sql, "only"));
+        let partitioned = |h: &Home| matches!(h, Home::Sharded(s) if s.layout == Layout::Partitioned);
+        if only && self.homes_by_names().iter().any(|(_, h)| partitioned(h)) {
+            return Err(only_of_partitioned());
+        }
+        Ok(())
+    }
+
     /// Nothing is served on tables that the rules place otherwise than when they were filled. By
     /// words, since a table must not be reached in any kind of statement; too many are refused.
     pub fn refuse_misplaced(&self) -> Result<(), Fault> {
@@ -129,6 +140,14 @@ impl Compiler<'_> {
         }
         out
     }
+}
+
+pub(super) fn only_of_partitioned() -> Fault {
+    Fault::new(
+        Code::UNSUPPORTED_STATEMENT,
+        "ONLY would leave out the rows of a table whose shards are partitions",
+    )
+    .hint("Leave ONLY out: the table has no other descendants.")
 }
 
 fn unreadable(why: &Unreadable, table: &str) -> Fault {

@@ -172,8 +172,11 @@ impl Session {
             return;
         }
         if let Some(database) = newest.database(&self.hold.database.name) {
+            let login = newest
+                .user(&self.entry.client.user)
+                .and_then(|user| user.login.clone());
             self.hold
-                .renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+                .renew(self.shared.fleet.of_login(login), Arc::clone(database));
             self.snapshot = Arc::clone(&newest);
             self.view = None;
         }
@@ -192,15 +195,13 @@ impl Session {
             }
         }
         let database = &self.hold.database;
-        let role = self
-            .snapshot
-            .nodes
-            .get(database.anywhere.index())
-            .and_then(|n| n.servers.first());
+        let node = self.snapshot.nodes.get(database.anywhere.index());
+        let own = node.and_then(|n| n.servers.first()).map(|server| &*server.user);
+        let role = self.hold.fleet.role().or(own).unwrap_or_default();
         let mut view = view(
             self.snapshot.epoch,
             database,
-            role.map_or("", |server| &server.user),
+            role,
             &self.hold.settings,
             &self.statuses,
             &self.hints,
@@ -229,8 +230,9 @@ impl Session {
             .flat_map(|n| &n.servers);
         let (mut same_user, mut same_database) = (true, true);
         let user = &self.entry.client.user;
+        let role = self.hold.fleet.role();
         for server in servers {
-            same_user &= *server.user == **user;
+            same_user &= role.unwrap_or(&server.user) == &**user;
             same_database &= server.database == database.name;
         }
         let settings = &self.hold.settings;
