@@ -210,6 +210,7 @@ fn snapshot(nodes: &[(&str, Vec<Arc<Server>>)], max_connections: u32, acquire_ti
         Arc::new(Node {
             id: NodeId(i as u16),
             name: (*name).into(),
+            shell_of: None,
             engine: Engine::Postgres,
             servers,
         })

@@ -215,7 +215,7 @@ impl Hold {
         match &self.txn {
             Txn::Failed(_) => return Err(aborted()),
             Txn::Idle => {
-                let mut seat = self.seat(self.database.shell, Role::Any).await?;
+                let mut seat = self.seat(self.database.anywhere, Role::Any).await?;
                 frontend::query(seat.lease.write_buf(), sql.as_bytes());
                 let mut exchange = Exchange::new(std::iter::repeat_n(Expect::Quiet, seat.quiet + 1));
                 let ran = exchange.run(&mut seat.lease, client).await;
@@ -229,7 +229,7 @@ impl Hold {
             Txn::Open(block) => {
                 // At least one server must judge the value.
                 if block.branches.is_empty() {
-                    let mut seat = self.seat(self.database.shell, Role::Any).await?;
+                    let mut seat = self.seat(self.database.anywhere, Role::Any).await?;
                     let opened = super::hold::quiet_answers(&mut seat.lease).await;
                     self.leave(seat, false);
                     opened?;

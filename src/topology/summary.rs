@@ -47,7 +47,7 @@ pub fn check_text(loaded: &Loaded) -> String {
     }
     let _ = writeln!(out, "\nnodes");
     let width = s.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
-    for node in &s.nodes {
+    for node in s.nodes.iter().filter(|n| n.shell_of.is_none()) {
         let mut servers = node.servers.iter().map(|s| format!("{s:?}"));
         let primary = servers.next().unwrap_or_default();
         let replicas: Vec<String> = servers.collect();
@@ -74,9 +74,9 @@ fn database_text(s: &Snapshot, database: &Database) -> String {
     let default = database.domains.get(database.default_domain.index());
     let _ = writeln!(
         out,
-        ", default domain {}, shell on {}, {}",
+        ", default domain {}{}, {}",
         default.map(|d| &*d.name).unwrap_or_default(),
-        node_name(s, database.shell),
+        shell(s, database),
         reads(database)
     );
     for (i, domain) in database.domains.iter().enumerate() {
@@ -104,6 +104,16 @@ fn database_text(s: &Snapshot, database: &Database) -> String {
         }
     }
     out
+}
+
+fn shell(s: &Snapshot, database: &Database) -> String {
+    match database
+        .shell
+        .and_then(|id| s.nodes.get(id.index())?.servers.first())
+    {
+        Some(server) => format!(", shell {server:?}"),
+        None => String::new(),
+    }
 }
 
 fn reads(database: &Database) -> String {

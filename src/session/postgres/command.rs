@@ -360,8 +360,8 @@ impl Session {
             let startup = Arc::clone(&self.startup);
             self.hold.set(&reset, &startup, client!(self)).await?;
         } else if self.hold.is_pinned() {
-            let shell = self.hold.database.shell;
-            self.hold.run_quietly(shell, &format!("DISCARD {what}")).await?;
+            let node = self.hold.database.anywhere;
+            self.hold.run_quietly(node, &format!("DISCARD {what}")).await?;
         }
         self.tag(&format!("DISCARD {what}"));
         Ok(())

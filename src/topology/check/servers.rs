@@ -31,6 +31,7 @@ impl Check<'_> {
                 name: name.as_str().into(),
                 engine: Engine::Postgres,
                 servers: Vec::new(),
+                shell_of: None,
             };
             if let Some((_, written)) = nodes.iter().find(|(n, _)| n == name) {
                 self.node(&mut node, written, &mut addresses);
