@@ -10,8 +10,9 @@ STEP ?= $(lastword $(sort $(wildcard rules/*.yaml)))
 SECONDS ?= 20
 # `make test` runs every step, each for this long.
 STEP_SECONDS ?= 5
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench bench-micro
+.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench bench-micro coverage fuzz
 .NOTPARALLEL:
 
 help:
@@ -22,6 +23,8 @@ help:
 	@echo 'make check       format, lints and the quick tests'
 	@echo 'make bench       what a proxy costs: PostgreSQL directly, HAProxy, PgBouncer, Margay (ROUNDS=5 ROUND_SECONDS=3)'
 	@echo 'make bench-micro codec, merge and planner by themselves'
+	@echo 'make coverage    how much of PostgreSQL'"'"'s own regression files is read (fetches them)'
+	@echo 'make fuzz        cargo-fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) for each target (needs a nightly toolchain)'
 	@echo 'make setup       only the set-up: PostgreSQL, a C compiler, drivers for tests'
 
 demo:
@@ -51,6 +54,12 @@ check:
 
 setup:
 	scripts/setup.sh test
+
+coverage:
+	scripts/coverage.sh
+
+fuzz:
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 # ROUNDS, ROUND_SECONDS, CLIENTS, MODES, ONLY and IDLE reach the program through the environment.
 bench:

@@ -16,10 +16,17 @@ pub fn bind(
     statement: &Statement,
     view: &SessionView,
     params: &Params<'_>,
-    now_us: i64,
+    hold: &Hold,
     next_id: &mut dyn FnMut() -> Result<i64, Fault>,
 ) -> Planned {
-    statement.bind(view, params, &mut Moment { now_us, next_id })
+    let statement_us = hold.clock_us();
+    let mut moment = Moment {
+        now_us: hold.now_us().unwrap_or(statement_us),
+        statement_us,
+        in_transaction: hold.now_us().is_some() && hold.nodes().len() > 1,
+        next_id,
+    };
+    statement.bind(view, params, &mut moment)
 }
 
 /// What servers must know of a plan of one part.

@@ -112,12 +112,24 @@ fn the_whole_example_of_the_design_means_what_it_says() {
     let s = &loaded.snapshot;
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let names: Vec<&str> = s.nodes.iter().map(|n| &*n.name).collect();
-    assert_eq!(names, ["n_user", "n_catalog", "n_trade0", "n_trade1"]);
+    assert_eq!(
+        names,
+        ["n_user", "n_catalog", "n_trade0", "n_trade1", "shop.shell"]
+    );
     assert_eq!(s.nodes[0].servers.len(), 2);
     let shop = s.database("shop").unwrap();
     assert_eq!(
-        (shop.shell, &*shop.domain(shop.default_domain).name),
+        (shop.anywhere, &*shop.domain(shop.default_domain).name),
         (NodeId(0), "user")
+    );
+    assert_eq!((shop.shell, shop.nodes().len()), (Some(NodeId(4)), 4));
+    let shell = &s.nodes[4];
+    assert_eq!(shell.servers.len(), 2);
+    assert!(
+        shell
+            .servers
+            .iter()
+            .all(|server| &*server.database == "margay_shell_shop")
     );
     assert!(matches!(&s.user("shop").unwrap().secret, Secret::Password(p) if &**p == "secret"));
 
@@ -301,7 +313,7 @@ fn a_folder_merges_into_one_and_names_both_places_of_a_double() {
             loaded.snapshot.users.len(),
             loaded.snapshot.nodes.len()
         ),
-        (4, 2, 2)
+        (4, 2, 3)
     );
     assert_eq!(loaded.snapshot.databases[0].domains.len(), 2);
 
@@ -872,6 +884,71 @@ limits: {login_timeout: 5s}
             "would share the name `o_01`",
         ),
         ("[n0]}", "[n0]}, e: {nodes: [n0]}", "`default_domain` is missing"),
+        (
+            "'127.0.0.1:6432'",
+            "{address: localhost}",
+            "write an IP address and a port",
+        ),
+        (
+            "'127.0.0.1:6432'",
+            "{address: '127.0.0.1:9630'}",
+            "share the address",
+        ),
+        (
+            "'127.0.0.1:6432'",
+            "{address: '127.0.0.1:1', tls: {certificate: Cargo.toml, key: Cargo.toml}}",
+            "there is no certificate in it",
+        ),
+        (
+            "trust: true",
+            "certificate: true",
+            "no client is asked for a certificate",
+        ),
+        (
+            "trust: true",
+            "trust: true, servers: {user: ''}",
+            "a role's name has 1 to 63 bytes",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=maybe",
+            "`maybe` is no value of the URL's parameter `sslmode`",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=verify-full",
+            "no CA is named",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=verify-full&sslrootcert=nowhere.crt",
+            "nowhere.crt can't be read",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslcert=Cargo.toml",
+            "go together",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?channel_binding=require",
+            "channel binding is required and TLS is not",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "'postgres://u@h/a', tls: {mode: disable, ca: Cargo.toml}}",
+            "TLS is disabled and has files",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "{url: 'postgres://u@h/a?sslmode=require', tls: {mode: require}}}",
+            "said twice",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "'postgres://u@h/a', tls: {ca: Cargo.toml}}",
+            "there is no certificate in it",
+        ),
     ] {
         assert!(good.contains(from), "{from}");
         let found = problems(&good.replace(from, to));

@@ -18,7 +18,7 @@ use super::login::{self, Refusal};
 use super::server::{Health, ServerState, Tally};
 use super::stream::Breaker;
 use crate::model::{Code, Fault, NodeId, ServerId};
-use crate::topology::{self, PoolLimits};
+use crate::topology::{self, Login, PoolLimits};
 
 /// A connection of another runtime is taken over (a few system calls) if it was idle for so long, or if there
 /// can be no more connections. Else a new one is opened, so that each runtime comes to have its own.
@@ -61,7 +61,7 @@ enum Given {
 
 /// The right to have one more connection. Dropped, it goes to a waiter, or is free.
 struct Room {
-    server: Option<Arc<ServerState>>,
+    pool: Option<Arc<Pool>>,
 }
 
 /// What can be done at once.
@@ -240,15 +240,15 @@ impl Shelf {
 impl Room {
     /// It is used up: the connection that it was for counts from now on.
     fn spend(mut self) {
-        self.server = None;
+        self.pool = None;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let Some(server) = self.server.take() else { return };
+        let Some(pool) = self.pool.take() else { return };
         let waiter = {
-            let mut shelf = server.pool.lock();
+            let mut shelf = pool.lock();
             let waiter = shelf.next_waiter(None);
             if waiter.is_none() {
                 shelf.open -= 1;
@@ -256,7 +256,7 @@ impl Drop for Room {
             waiter
         };
         if let Some(waiter) = waiter {
-            let room = Room { server: Some(server) };
+            let room = Room { pool: Some(pool) };
             // A waiter that has gone drops it, which gives it to the next.
             let _ = waiter.gives.send(Given::Room(room));
         }
@@ -268,6 +268,7 @@ pub struct Lease {
     /// None only while dropping.
     conn: Option<Box<Conn>>,
     server: Arc<ServerState>,
+    pool: Arc<Pool>,
     node: NodeId,
     id: ServerId,
     /// It must not go back.
@@ -275,35 +276,41 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// `now`: about the present; it saves asking the clock again.
+    /// `login`: as whom; None: as the server's own entry says. `now`: about the present; it saves asking the
+    /// clock again.
     pub(super) async fn take(
         server: &Arc<ServerState>,
+        login: Option<&Arc<Login>>,
         node: NodeId,
         id: ServerId,
         now: Instant,
     ) -> Result<Lease, Fault> {
-        match Self::taken(server, node, id, now).await {
+        let pool = match login {
+            None => Arc::clone(&server.pools.own),
+            Some(login) => server.pools.of(login),
+        };
+        match Self::taken(server, &pool, node, id, now).await {
             Ok(lease) => Ok(lease),
             Err(refused) => {
                 server.tally.errors.fetch_add(1, Relaxed);
-                Err(fault(server, refused))
+                Err(fault(server, &pool, refused))
             }
         }
     }
 
     async fn taken(
         server: &Arc<ServerState>,
+        pool: &Arc<Pool>,
         node: NodeId,
         id: ServerId,
         now: Instant,
     ) -> Result<Lease, Refused> {
         let here = Handle::current().id();
-        let pool = &server.pool;
         loop {
             let found = match pool.find(here, now) {
-                Found::Idle(conn) => Given::Conn(Lease::of(server, node, id, conn)),
+                Found::Idle(conn) => Given::Conn(Lease::of(server, pool, node, id, conn)),
                 Found::Open => Given::Room(Room {
-                    server: Some(Arc::clone(server)),
+                    pool: Some(Arc::clone(pool)),
                 }),
                 Found::Wait(gets) => match tokio::time::timeout(pool.limits.acquire_timeout, gets).await {
                     Ok(Ok(given)) => given,
@@ -316,7 +323,7 @@ impl Lease {
                 Ok(room) => {
                     let conn = Box::pin(pool.open()).await.map_err(Refused::Login)?;
                     room.spend();
-                    return Ok(Lease::of(server, node, id, conn));
+                    return Ok(Lease::of(server, pool, node, id, conn));
                 }
                 Err(mut lease) => {
                     (lease.node, lease.id) = (node, id);
@@ -329,11 +336,12 @@ impl Lease {
         }
     }
 
-    fn of(server: &Arc<ServerState>, node: NodeId, id: ServerId, conn: Box<Conn>) -> Lease {
+    fn of(server: &Arc<ServerState>, pool: &Arc<Pool>, node: NodeId, id: ServerId, conn: Box<Conn>) -> Lease {
         server.active.fetch_add(1, Relaxed);
         Lease {
             conn: Some(conn),
             server: Arc::clone(server),
+            pool: Arc::clone(pool),
             node,
             id,
             keep_out: false,
@@ -393,12 +401,12 @@ impl Drop for Lease {
         if self.keep_out || !conn.come_to_rest() {
             drop(conn);
             drop(Room {
-                server: Some(Arc::clone(&self.server)),
+                pool: Some(Arc::clone(&self.pool)),
             });
             return;
         }
         conn.returned = Instant::now();
-        let mut shelf = self.server.pool.lock();
+        let mut shelf = self.pool.lock();
         if shelf.closed {
             shelf.open -= 1;
             drop(shelf);
@@ -408,7 +416,7 @@ impl Drop for Lease {
             None => shelf.idle.push(conn),
             Some(waiter) => {
                 drop(shelf);
-                let lease = Lease::of(&self.server, self.node, self.id, conn);
+                let lease = Lease::of(&self.server, &self.pool, self.node, self.id, conn);
                 // A waiter that has gone drops it, which gives it to the next.
                 let _ = waiter.gives.send(Given::Conn(lease));
             }
@@ -417,7 +425,7 @@ impl Drop for Lease {
 }
 
 /// What a client may read; the server's own words go to the operator.
-fn fault(server: &ServerState, refused: Refused) -> Fault {
+fn fault(server: &ServerState, pool: &Pool, refused: Refused) -> Fault {
     match refused {
         Refused::Login(refusal) => {
             // Once it is known to be down, each statement that needs it would say so again.
@@ -439,8 +447,8 @@ fn fault(server: &ServerState, refused: Refused) -> Fault {
             let message = format!("{}: no connection became free in time", server.label());
             Fault::new(Code::POOL_TIMEOUT, message).detail(format!(
                 "all {} connections are in use, {} statements wait",
-                server.pool.max(),
-                server.pool.waiting()
+                pool.max(),
+                pool.waiting()
             ))
         }
         Refused::Closed => Fault::new(

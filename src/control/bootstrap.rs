@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::topology::Node;
 
-use super::connect::{Link, LinkError};
+use super::connect::{Link, LinkError, identifier, literal};
 use super::problems::Watch;
 use super::shared::{Shared, postgres_nodes};
 
@@ -93,18 +93,67 @@ async fn prepare_until_done(shared: Arc<Shared>, node: Arc<Node>) {
         match prepare_node(&shared, &node).await {
             Ok(()) => return shared.problems.settle(Watch::Bootstrap, &node.name),
             Err(error) => {
-                shared.problems.raise(
-                    Watch::Bootstrap,
-                    &node.name,
-                    format!("schema margay is not prepared: {error}"),
-                );
+                shared
+                    .problems
+                    .raise(Watch::Bootstrap, &node.name, what_is_wrong(&node, &error));
                 sleep(RETRY).await;
             }
         }
     }
 }
 
+fn what_is_wrong(node: &Node, error: &LinkError) -> String {
+    let Some(server) = node.servers.first().filter(|_| node.shell_of.is_some()) else {
+        return format!("schema margay is not prepared: {error}");
+    };
+    let database = super::connect::identifier(&server.database);
+    let fix = match error.sqlstate() {
+        Some("42501") => format!(
+            "; as a superuser: ALTER ROLE {role} CREATEDB, or CREATE DATABASE {database} OWNER {role} TEMPLATE template0",
+            role = super::connect::identifier(&server.user)
+        ),
+        Some(_) | None => String::new(),
+    };
+    format!("the shell {database} can't be made: {error}{fix}")
+}
+
 async fn prepare_node(shared: &Shared, node: &Node) -> Result<(), LinkError> {
+    if let Some(of) = &node.shell_of {
+        let host = shared.snapshot().node(of.host).clone();
+        super::shell::make(shared, node, &host).await?;
+        shared
+            .made
+            .send_if_modified(|made| made.insert(node.name.clone()));
+        return Ok(());
+    }
     let mut held = shared.primary(node).await?;
-    prepare(held.link()).await
+    prepare(held.link()).await?;
+    let snapshot = shared.snapshot();
+    let mut roles: Vec<&str> = snapshot
+        .users
+        .iter()
+        .filter_map(|u| Some(&*u.login.as_ref()?.user))
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    admit(held.link(), &roles).await
+}
+
+/// Lets the roles by which users reach the servers write decisions of their own commits; not read,
+/// change or delete anyone's. Where they may already, or aren't there, nothing is done.
+async fn admit(link: &mut Link, roles: &[&str]) -> Result<(), LinkError> {
+    for role in roles {
+        let lacks = format!(
+            "SELECT count(*) FROM pg_roles WHERE rolname = {} \
+             AND NOT (has_schema_privilege(oid, 'margay', 'USAGE') AND has_table_privilege(oid, 'margay.decision', 'INSERT'))",
+            literal(role)
+        );
+        if link.ask_one(&lacks).await?.as_deref() == Some("1") {
+            let role = identifier(role);
+            let sql =
+                format!("GRANT USAGE ON SCHEMA margay TO {role}; GRANT INSERT ON margay.decision TO {role}");
+            link.ask(&sql).await?;
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
 use crate::model::{NodeId, ShardId, TableName};
+use crate::plan;
 use crate::topology::placement::physical_name;
 use crate::topology::{Database, Layout, Spread};
 
@@ -67,10 +68,22 @@ pub fn assemble(
             .get(&default)
             .map_or(&before.tables, |answer| &answer.tables);
         let named = physical_names(database);
-        let loose = known
-            .iter()
-            .filter(|(name, _)| !database.tables.contains_key(*name) && !named.contains(*name));
+        // Views are those of the shell, if there is one: they may be on any nodes.
+        let loose = known.iter().filter(|(name, info)| {
+            !database.tables.contains_key(*name)
+                && !named.contains(*name)
+                && !(info.is_view && database.shell.is_some())
+        });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
+    }
+    if let Some(shell) = database.shell {
+        let known = answers
+            .get(&shell)
+            .map_or(&before.tables, |answer| &answer.tables);
+        let views = known
+            .iter()
+            .filter(|(name, info)| info.is_view && !database.tables.contains_key(*name));
+        tables.extend(views.map(|(name, info)| (name.clone(), info.clone())));
     }
     for name in database.tables.keys() {
         let nodes = nodes_of(database, name);
@@ -94,8 +107,13 @@ pub fn assemble(
         }
     }
     let indexes = indexes(database, &tables, answers, before);
-    let functions = match answers.get(&database.shell) {
+    // Every function there is anywhere is in the shell.
+    let functions = match answers.get(&database.catalogs()) {
         Some(answer) => answer.functions.clone(),
+        None if before.functions.is_empty() => match answers.get(&database.anywhere) {
+            Some(answer) => answer.functions.clone(),
+            None => HashMap::new(),
+        },
         None => before.functions.clone(),
     };
     for node in database
@@ -110,7 +128,7 @@ pub fn assemble(
     }
     // Functions too: without them every call would count as harmless or as harmful.
     let loaded = before.loaded
-        || (answers.contains_key(&database.shell)
+        || (answers.contains_key(&database.anywhere)
             && default_node(database).is_none_or(|node| answers.contains_key(&node)));
 
     let mut catalog = Catalog {
@@ -121,6 +139,11 @@ pub fn assemble(
         functions,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
+        // Told by `shell`, likewise.
+        system: before.system.clone(),
+        views: before.views.clone(),
+        sequences: before.sequences.clone(),
+        shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;
@@ -249,6 +272,9 @@ fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
                 a.name, b.type_name, a.type_name
             ));
         }
+        if a.type_modifier != b.type_modifier {
+            return Some(format!("column {} has another length or precision", a.name));
+        }
         if a.not_null != b.not_null {
             return Some(format!("column {} is NOT NULL on one of them only", a.name));
         }
@@ -317,6 +343,7 @@ fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
         name: row.name.into(),
         type_name: row.type_name.into(),
         type_oid: row.type_oid,
+        type_modifier: row.type_modifier,
         not_null: row.not_null,
     }
 }
@@ -357,6 +384,9 @@ const PURE_TAGS: [&str; 13] = [
     "COALESCEEXPR",
 ];
 
+/// Further kinds whose value depends on the session's settings, names and time at most.
+const SESSION_TAGS: [&str; 2] = ["SQLVALUEFUNCTION", "COERCEVIAIO"];
+
 fn default(row: &ColumnRow) -> ColumnDefault {
     if row.generated {
         return ColumnDefault::Generated;
@@ -371,21 +401,14 @@ fn default(row: &ColumnRow) -> ColumnDefault {
     if row.volatility == 'i' && row.tags.iter().all(|tag| PURE_TAGS.contains(&tag.as_str())) {
         return ColumnDefault::Constant(text);
     }
-    if is_now(&text, &row.type_name) {
-        ColumnDefault::Now(text)
+    let known = |tag: &String| PURE_TAGS.contains(&tag.as_str()) || SESSION_TAGS.contains(&tag.as_str());
+    if row.volatility != 'v'
+        && row.tags.iter().all(known)
+        && plan::is_of_session(&text, row.volatility == 's')
+    {
+        ColumnDefault::OfSession(text)
     } else {
         ColumnDefault::Volatile(text)
-    }
-}
-
-/// Whether the column gets the same value when the transaction's time is written in its place as
-/// a timestamptz.
-fn is_now(text: &str, type_name: &str) -> bool {
-    match text {
-        "now()" | "CURRENT_TIMESTAMP" | "transaction_timestamp()" | "statement_timestamp()" => true,
-        "CURRENT_DATE" => type_name == "date",
-        "LOCALTIMESTAMP" => type_name == "timestamp without time zone",
-        _ => false,
     }
 }
 

@@ -237,9 +237,26 @@ impl Hold {
         Block::new(modes, begin, implicit, Arc::clone(&self.settings), now_us())
     }
 
-    /// The transaction's `now()`, or the statement's outside of one.
-    pub fn now_us(&self) -> i64 {
-        self.txn.block().map_or_else(now_us, |block| block.now_us)
+    /// The open transaction's `now()`.
+    pub fn now_us(&self) -> Option<i64> {
+        self.txn.block().map(|block| block.now_us)
+    }
+
+    /// The open transaction has (or may have) a SET LOCAL ROLE or SESSION AUTHORIZATION.
+    pub fn sets_role_locally(&self) -> bool {
+        let log = self.txn.block().map_or(&[][..], |block| &block.log);
+        log.iter().any(|entry| match entry {
+            Logged::Set(text) => {
+                let text = text.to_ascii_lowercase();
+                text.contains("role") || text.contains("authorization")
+            }
+            Logged::Savepoint { .. } => false,
+        })
+    }
+
+    /// Microseconds since 2000-01-01 UTC.
+    pub fn clock_us(&self) -> i64 {
+        now_us()
     }
 
     /// The transaction (or the session's default) is READ ONLY.

@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
-use crate::backend::Settings;
+use crate::backend::{Settings, StatementName};
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -114,12 +114,20 @@ async fn run(
         };
         queue(lane, plan, text, request, (&settings, epoch));
     }
-    // All servers begin at once; what a broken connection says comes up when it is read.
-    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
-    drop(sent);
+    // The shell goes before all others: what it refuses it refuses in the words of the logical schema, and
+    // two clients' DDL on one table meets there first, not in another order on each node.
+    let shell = hold.database.shell;
+    let leads = |lane: &Lane| Some(lane.seat.lease.node()) == shell;
+    if let Some(at) = lanes.iter().position(leads) {
+        lanes.swap(0, at);
+    }
+    let leading = usize::from(lanes.len() > 1 && lanes.first().is_some_and(leads));
     let result = match &plan.merge {
-        Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
-        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
+        Merge::Rows(rule) => {
+            send(&mut lanes).await;
+            rows(&mut lanes, plan, rule, &settings, request, client).await
+        }
+        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, leading, plan, request, client).await,
     };
     if result.is_err()
         && lanes
@@ -142,6 +150,12 @@ async fn run(
     result
 }
 
+/// All servers begin at once; what a broken connection says comes up when it is read.
+async fn send(lanes: &mut [Lane]) {
+    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
+    drop(sent);
+}
+
 fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
     match request {
@@ -152,7 +166,11 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             max_rows,
             ..
         } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
+            let (name, fresh) = if plan.once {
+                (StatementName::from(""), true)
+            } else {
+                lease.prepare(statement_key(text, types, settings.0, settings.1))
+            };
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());
@@ -291,9 +309,10 @@ async fn first_description(lanes: &mut [Lane], client: &mut Client<'_>) -> Resul
 }
 
 /// Several parts that write. Rows (RETURNING) go out as they come; of copies of the same rows only
-/// the first part's.
+/// the first part's. `leading`: so many lanes must be done before the others begin.
 async fn writes(
     lanes: &mut [Lane],
+    leading: usize,
     plan: &Plan,
     request: Request<'_>,
     client: &mut Client<'_>,
@@ -304,7 +323,17 @@ async fn writes(
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
     let simple = matches!(request, Request::Simple);
     let mut simple_told = !simple;
-    while let Some(event) = any(lanes, client).await? {
+    let mut sent = if leading > 0 { leading } else { lanes.len() };
+    send(&mut lanes[..sent]).await;
+    loop {
+        let Some(event) = any(&mut lanes[..sent], client).await? else {
+            if sent == lanes.len() {
+                break;
+            }
+            send(&mut lanes[sent..]).await;
+            sent = lanes.len();
+            continue;
+        };
         match event {
             Event::Description(part, body) => {
                 if (!told || !simple_told) && (!same || part == 0) {

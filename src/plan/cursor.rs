@@ -22,7 +22,7 @@ impl Compiler<'_> {
             }
             _ => return Ok(None),
         };
-        let mut compiled = self.finish(Route::Fixed(self.view.database.shell));
+        let mut compiled = self.finish(Route::Fixed(self.view.database.anywhere));
         compiled.cursor = Some(cursor);
         compiled.writes = false;
         Ok(Some(compiled))
@@ -57,7 +57,7 @@ impl Compiler<'_> {
         match &mut compiled.route {
             Route::Tables(t) => t.scatter = Err(scatter()),
             Route::Same { .. } | Route::Insert(_) => compiled.route = Route::Refused(scatter()),
-            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+            Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
     }

@@ -1,6 +1,7 @@
 //! DDL about indexes: they live where their table lives. A unique index sees only its own shard, so
 //! where shards are tables of their own it must hold the sharding key.
 
+use crate::model::catalog::Catalog;
 use crate::model::{Code, Fault, ShardId, TableName};
 use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding, Table};
@@ -43,14 +44,13 @@ impl Compiler<'_> {
             let database = &self.view.database;
             if if_exists {
                 return Ok(Route::Same {
-                    nodes: database.nodes(),
-                    now: Vec::new(),
+                    nodes: self.with_shell(database.nodes()),
                 });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of
             // the server's making.
             return if database.catalog.loaded && !database.tables.values().any(|t| separate(t)) {
-                Ok(Route::Fixed(database.shell))
+                Ok(Route::Fixed(database.catalogs()))
             } else {
                 Err(unsupported("DROP or ALTER of an index that isn't known"))
             };
@@ -76,25 +76,22 @@ impl Compiler<'_> {
                 }
                 self.drop_separate(names, rule, sharding)
             }
-            _ => self.on_tables(&as_names, first),
+            _ => self.on_index_tables(&as_names, &located, first),
         }
     }
 
     fn drop_separate(&self, names: &[Name], rule: &Table, sharding: &Sharding) -> Result<Route, Fault> {
-        let parts = shards_at_start(sharding, 0)
-            .into_iter()
-            .map(|shard| {
-                let splice = |n: &Name| {
-                    let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
-                    Splice::replace(self.shape.range(n.span), text)
-                };
-                (
-                    sharding.node_of(shard),
-                    self.splice(names.iter().map(splice).collect()),
-                )
-            })
-            .collect();
-        Ok(Route::Parts(parts))
+        let parts = shards_at_start(sharding, 0).into_iter().map(|shard| {
+            let splice = |n: &Name| {
+                let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
+                Splice::replace(self.shape.range(n.span), text)
+            };
+            (
+                sharding.node_of(shard),
+                self.splice(names.iter().map(splice).collect()),
+            )
+        });
+        Ok(Route::Parts(self.shell_part().into_iter().chain(parts).collect()))
     }
 
     /// The unique constraints that a CREATE TABLE declares. None: it can't be read.
@@ -180,10 +177,14 @@ impl Compiler<'_> {
             }
             r.take_all(&["if", "exists"]);
             let Some(name) = r.name() else { continue };
-            let index = TableName::new(rule.name.schema.clone(), name.last());
-            let known = self.view.database.catalog.indexes.contains_key(&index);
-            if r.is("unique") || r.is("primary") || r.is("exclude") || known {
-                let text = format!("\"{}_{}\"", name.last(), shard.0);
+            let new = r.is("unique") || r.is("primary") || r.is("exclude");
+            let text = if new {
+                Some(format!("{}_{}", name.last(), shard.0))
+            } else {
+                constraint_on(&self.view.database.catalog, name.last(), rule, shard)
+            };
+            if let Some(text) = text {
+                let text = format!("\"{}\"", text.replace('"', "\"\""));
                 out.push(Splice::replace(self.shape.range(name.span), text));
             }
         }
@@ -195,4 +196,24 @@ impl Compiler<'_> {
         let text = format!("\"{}\".\"{}\"", rule.name.schema, physical_name(rule, shard));
         Splice::replace(self.shape.range(name.span), text)
     }
+}
+
+/// The name that a constraint with an index has on a shard that is a table of its own: the given one with
+/// the shard's number, or the server's own making from the shard's name (`legacy_pkey` →
+/// `legacy_03_pkey`). None: it keeps its name.
+pub(super) fn constraint_on(catalog: &Catalog, name: &str, rule: &Table, shard: ShardId) -> Option<String> {
+    let known = |name: &str| {
+        let index = TableName::new(rule.name.schema.clone(), name);
+        catalog.indexes.get(&index).is_some_and(|t| *t == rule.name)
+    };
+    if known(name) {
+        return Some(format!("{name}_{}", shard.0));
+    }
+    let suffix = name.strip_prefix(&*rule.name.table)?;
+    let crate::topology::Spread::Sharded(sharding) = &rule.spread else {
+        return None;
+    };
+    (0..sharding.place.len() as i32)
+        .any(|s| known(&format!("{}{suffix}", physical_name(rule, ShardId(s)))))
+        .then(|| format!("{}{suffix}", physical_name(rule, shard)))
 }

@@ -1,5 +1,6 @@
 //! The planner with its cache of compiled shapes.
 
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 
@@ -201,6 +202,7 @@ fn read_only(text: &str) -> Fault {
     let what = match first.as_str() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => first.as_str(),
         "TRUNCATE" => "TRUNCATE TABLE",
+        "COPY" => "COPY FROM",
         _ => "this statement",
     };
     Fault::new(
@@ -231,6 +233,7 @@ impl Statement {
             view,
             params,
             moment,
+            once: Cell::new(false),
         }
         .bind()?;
         if view.read_only && plan.writes {
@@ -249,15 +252,15 @@ impl Statement {
         Ok(match &compiled.route {
             Route::Refused(fault) => return Err(fault.clone()),
             Route::Fixed(node) => original(*node),
-            Route::Same { nodes, .. } => original(nodes.first().copied().unwrap_or(view.database.shell)),
+            Route::Same { nodes } => original(nodes.first().copied().unwrap_or(view.database.anywhere)),
             Route::Parts(parts) => match parts.first() {
                 Some((node, text)) => Describe {
                     node: *node,
                     text: Text::Spliced(text.as_str().into()),
                 },
-                None => original(view.database.shell),
+                None => original(view.database.anywhere),
             },
-            Route::Tables(_) | Route::Insert(_) => {
+            Route::Tables(_) | Route::Insert(_) | Route::Catalogs { .. } => {
                 let separate = match &compiled.route {
                     Route::Tables(t) => t.tables.iter().any(|t| {
                         t.pruning
@@ -269,7 +272,11 @@ impl Statement {
                         .pruning
                         .as_ref()
                         .is_some_and(|p| p.sharding.layout == Layout::Separate),
-                    Route::Fixed(_) | Route::Same { .. } | Route::Parts(_) | Route::Refused(_) => false,
+                    Route::Fixed(_)
+                    | Route::Catalogs { .. }
+                    | Route::Same { .. }
+                    | Route::Parts(_)
+                    | Route::Refused(_) => false,
                 };
                 let literals = self
                     .slots
@@ -280,6 +287,8 @@ impl Statement {
                 let mut no_ids = || Ok(0);
                 let mut moment = Moment {
                     now_us: view.now_us,
+                    statement_us: view.now_us,
+                    in_transaction: false,
                     next_id: &mut no_ids,
                 };
                 let binder = Binder {
@@ -288,6 +297,7 @@ impl Statement {
                     view,
                     params: &params,
                     moment: &mut moment,
+                    once: Cell::new(false),
                 };
                 binder.describe(separate)?
             }

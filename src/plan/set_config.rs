@@ -4,7 +4,7 @@
 
 use crate::model::{Code, Fault, KeyType, Value};
 
-use super::query::{Body, Call, Distinct, Expr, Item, Query, Root};
+use super::query::{Body, Call, Compare, Distinct, Expr, Item, Query, Root, Source};
 use super::types::SetConfig;
 use super::value::{Constants, Key};
 
@@ -24,10 +24,51 @@ pub(super) fn plain_calls(root: &Root) -> Vec<SetCall> {
     if !query.ctes.is_empty() || query.is_limited() || query.has_order {
         return Vec::new();
     }
+    if let Some(call) = of_known_setting(query) {
+        return vec![call];
+    }
     let Some(items) = plain_items(query) else {
         return Vec::new();
     };
     items.iter().filter_map(set_call).collect()
+}
+
+/// `SELECT set_config(name, …) FROM pg_settings WHERE name = '…'`: as pg_dump sets what a server may not know.
+fn of_known_setting(query: &Query) -> Option<SetCall> {
+    let Body::Select(select) = &query.body else {
+        return None;
+    };
+    let plain = select.group.is_empty()
+        && select.having.is_none()
+        && !select.into
+        && !select.windows
+        && !select.odd_group
+        && matches!(select.distinct, Distinct::No);
+    let is_name = |e: &Expr| matches!(e, Expr::Column(n) if n.last() == "name");
+    let (
+        [Source::Table(table)],
+        [item],
+        Some(Expr::Compare {
+            op: Compare::Eq,
+            left,
+            right,
+        }),
+        true,
+    ) = (
+        select.from.as_slice(),
+        select.items.as_slice(),
+        &select.filter,
+        plain,
+    )
+    else {
+        return None;
+    };
+    let call = set_call(item)?;
+    let known = table.name.last() == "pg_settings" && is_name(left) && is_name(&call.name);
+    known.then(|| SetCall {
+        name: (**right).clone(),
+        ..call
+    })
 }
 
 fn plain_items(query: &Query) -> Option<&[Item]> {

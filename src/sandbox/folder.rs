@@ -13,6 +13,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rand::Rng;
@@ -22,6 +23,9 @@ use super::account::Account;
 use super::process::{self, Kin};
 
 const REGISTRY: &str = "registry";
+
+/// How long an interrupted start may go on making files while its folder is removed.
+const LAST_FILES: Duration = Duration::from_secs(10);
 
 /// A living sandbox's folder.
 #[derive(Debug)]
@@ -97,12 +101,22 @@ fn clear_dead(base: &Path) {
 
 fn clear(lock_path: &Path, kin: Kin) -> Result<()> {
     let folder = lock_path.with_extension("");
-    let left = process::end_all(&folder, kin);
-    if left > 0 {
-        bail!("{left} processes of {} did not end", folder.display());
-    }
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    let begun = Instant::now();
+    loop {
+        let left = process::end_all(&folder, kin);
+        if left > 0 {
+            bail!("{left} processes of {} did not end", folder.display());
+        }
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Ok(()) => break,
+            // A start that was interrupted is still copying a data folder, or has begun one more program.
+            // Without the folder neither gets far.
+            Err(_) if begun.elapsed() < LAST_FILES => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("can't remove {}", folder.display()));
+            }
+        }
     }
     if lock_path.exists() {
         std::fs::remove_file(lock_path).with_context(|| format!("can't remove {}", lock_path.display()))?;

@@ -11,6 +11,7 @@ use crate::model::catalog::Catalog;
 use crate::model::{DomainId, KeyType, NodeId, ShardId, TableName, Value};
 
 use super::placement::{Scheme, ShardRange};
+use super::tls::{ListenerTls, ServerTls};
 
 /// One version of the rules. Cheap to clone: everything big is behind `Arc`.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub databases: Vec<Arc<Database>>,
     pub pool: PoolLimits,
     pub limits: Limits,
+    /// TLS for clients of PostgreSQL's protocol; None: they are told that there is none.
+    pub postgres_tls: Option<Arc<ListenerTls>>,
 }
 
 impl Snapshot {
@@ -64,6 +67,24 @@ pub struct User {
     pub databases: Option<Vec<Box<str>>>,
     /// May connect to the admin console (`margay`).
     pub admin: bool,
+    /// The client must present a certificate whose common name is the user's name, beside what
+    /// `secret` asks for.
+    pub certificate: bool,
+    /// As whom the user reaches the servers; None: as the servers' own entries say.
+    pub login: Option<Arc<Login>>,
+}
+
+/// A role on the servers, and its password.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Login {
+    pub user: Box<str>,
+    pub password: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
 }
 
 /// A client's secret, resolved from env or file.
@@ -72,7 +93,7 @@ pub enum Secret {
     Password(Box<str>),
     /// A PostgreSQL SCRAM verifier: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
     Scram(Box<str>),
-    /// No password asked (`trust: true`); for sandboxes.
+    /// No password asked (`trust: true`, for sandboxes; or `certificate: true` alone).
     Trust,
 }
 
@@ -100,6 +121,17 @@ pub struct Node {
     pub name: Box<str>,
     pub engine: Engine,
     pub servers: Vec<Arc<Server>>,
+    /// The node stands in no rules: it is the shell of a logical database.
+    pub shell_of: Option<ShellOf>,
+}
+
+/// Whose shell a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellOf {
+    /// The logical database.
+    pub database: Box<str>,
+    /// The node whose servers carry it.
+    pub host: NodeId,
 }
 
 /// How to reach and log into one server.
@@ -113,6 +145,30 @@ pub struct Server {
     pub database: Box<str>,
     /// Share of reads relative to the node's other replicas; 0 = none.
     pub weight: u32,
+    /// It stands in the proxy's own zone, or neither has one: preferred for reads.
+    #[serde(skip, default = "is_near")]
+    pub near: bool,
+    /// None: in clear.
+    #[serde(skip)]
+    pub tls: Option<Arc<ServerTls>>,
+    /// Newest minor version of protocol 3 to ask for: 0, or 2 for longer cancel keys.
+    #[serde(skip)]
+    pub protocol_minor: u16,
+}
+
+fn is_near() -> bool {
+    true
+}
+
+impl Server {
+    /// The same server, reached as someone else.
+    pub fn with_login(&self, login: &Login) -> Server {
+        Server {
+            user: login.user.clone(),
+            password: login.password.clone(),
+            ..self.clone()
+        }
+    }
 }
 
 impl std::fmt::Debug for Server {
@@ -127,8 +183,11 @@ pub struct Database {
     pub name: Box<str>,
     pub engine: Engine,
     pub default_domain: DomainId,
-    /// Node of the shell, and where statements go that name no table.
-    pub shell: NodeId,
+    /// Where statements go that name no table: a node of the data.
+    pub anywhere: NodeId,
+    /// The logical schema without rows, which answers for the system catalogs. None: the catalogs of
+    /// `anywhere`, the only node, are those of the logical database.
+    pub shell: Option<NodeId>,
     pub reads: Reads,
     /// Indexed by DomainId.
     pub domains: Vec<Domain>,
@@ -142,17 +201,29 @@ impl Database {
         &self.domains[id.index()]
     }
 
-    /// Every node of every domain, each once, in order.
+    /// Every node of every domain, each once, in order; not the shell.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut all: Vec<NodeId> = self
             .domains
             .iter()
             .flat_map(|d| d.nodes.iter().copied())
             .collect();
-        all.push(self.shell);
+        all.push(self.anywhere);
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// `nodes` and the shell: wherever the database's schema is.
+    pub fn schema_nodes(&self) -> Vec<NodeId> {
+        let mut all = self.nodes();
+        all.extend(self.shell);
+        all
+    }
+
+    /// Where the system catalogs are those of the logical database.
+    pub fn catalogs(&self) -> NodeId {
+        self.shell.unwrap_or(self.anywhere)
     }
 }
 

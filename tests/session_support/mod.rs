@@ -125,6 +125,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         Arc::new(Node {
             id: NodeId(i as u16),
             name: format!("n{i}").into(),
+            shell_of: None,
             engine: Engine::Postgres,
             servers: vec![Arc::new(Server {
                 host: "127.0.0.1".into(),
@@ -133,6 +134,9 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
                 password: None,
                 database: database.into(),
                 weight: 1,
+                near: true,
+                tls: None,
+                protocol_minor: 0,
             })],
         })
     };
@@ -177,7 +181,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         name: "solo".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
-        shell: NodeId(0),
+        anywhere: NodeId(0),
+        shell: None,
         reads: reads(),
         domains: vec![domain("left", &[0])],
         catalog: Arc::new(catalog(&HashMap::new())),
@@ -187,7 +192,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         name: "app".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
-        shell: NodeId(0),
+        anywhere: NodeId(0),
+        shell: None,
         reads: reads(),
         domains: vec![
             domain("left", &[0]),
@@ -203,6 +209,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             secret,
             databases: None,
             admin: false,
+            certificate: false,
+            login: None,
         })
     };
     Snapshot {
@@ -221,6 +229,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(600),
         },
+        postgres_tls: None,
         limits: Limits {
             max_clients: 50,
             max_message_bytes: 16 << 20,
@@ -246,6 +255,7 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
             name: name.into(),
             type_name: type_name.into(),
             type_oid,
+            type_modifier: -1,
             not_null,
             collation,
             default: ColumnDefault::Null,

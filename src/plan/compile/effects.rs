@@ -30,6 +30,9 @@ impl Compiler<'_> {
         for table in refs {
             self.refuse_view(&table.name)?;
         }
+        if analysis.only_of_partitioned {
+            return Err(super::names::only_of_partitioned());
+        }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
             return Err(Fault::new(
@@ -82,6 +85,33 @@ impl Compiler<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Every copy of a broadcast row must get the same values, whichever node computes them.
+    pub(super) fn check_copies(&self, target: &TableRef, analysis: &Analysis) -> Result<(), Fault> {
+        let catalog = &self.db().catalog;
+        let refuse = |what: String| {
+            Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                format!(
+                    "{what} might give each copy of a row of {} another value",
+                    target.name
+                ),
+            )
+            .hint("Compute the value first and pass it as a constant."))
+        };
+        let mut calls = analysis.calls.iter();
+        if let Some(call) = calls.find(|c| !functions::copies_alike(c, catalog)) {
+            return refuse(format!("{}()", call.name.last()));
+        }
+        if let Some(cast) = analysis.casts.iter().find(|c| functions::of_catalog(c)) {
+            return refuse(format!("a cast to {cast}"));
+        }
+        let mut columns = target.info.iter().flat_map(|i| &i.columns);
+        match columns.find(|c| functions::of_catalog(&c.type_name)) {
+            Some(column) => refuse(format!("column {} of type {}", column.name, column.type_name)),
+            None => Ok(()),
+        }
     }
 
     /// Role, writes and session effects.

@@ -13,12 +13,21 @@ use super::{Compiled, Compiler, Route};
 impl Compiler<'_> {
     /// A statement that can't be read: it may run where all tables that its words could mean are.
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
-        let mut compiled = self.finish(Route::Fixed(self.db().shell));
+        let mut compiled = self.finish(Route::Fixed(self.db().anywhere));
+        self.fix_unread(&mut compiled);
+        self.refuse_only()?;
         if let Some(node) = self.single_node() {
             compiled.route = Route::Fixed(node);
             return Ok(compiled);
         }
         let homes = self.homes_by_names();
+        if let Some(route) = self.catalogs_by_words()? {
+            if let Some((name, _)) = homes.first() {
+                return Err(unreadable(why, name));
+            }
+            compiled.route = route;
+            return Ok(compiled);
+        }
         for (name, _) in self.db().catalog.tables.iter().filter(|(_, t)| t.is_view) {
             if homes.iter().any(|(named, _)| *named == name.to_string()) {
                 self.refuse_view(name)?;
@@ -64,6 +73,16 @@ impl Compiler<'_> {
             compiled.route = Route::Fixed(node);
         }
         Ok(compiled)
+    }
+
+    /// ONLY before the name of a table whose rows are all in partitions, also where one node has them all.
+    fn refuse_only(&self) -> Result<(), Fault> {
+        let only = self.tokens.iter().any(|t| t.is_word(self.sql, "only"));
+        let partitioned = |h: &Home| matches!(h, Home::Sharded(s) if s.layout == Layout::Partitioned);
+        if only && self.homes_by_names().iter().any(|(_, h)| partitioned(h)) {
+            return Err(only_of_partitioned());
+        }
+        Ok(())
     }
 
     /// Nothing is served on tables that the rules place otherwise than when they were filled. By
@@ -121,6 +140,14 @@ impl Compiler<'_> {
         }
         out
     }
+}
+
+pub(super) fn only_of_partitioned() -> Fault {
+    Fault::new(
+        Code::UNSUPPORTED_STATEMENT,
+        "ONLY would leave out the rows of a table whose shards are partitions",
+    )
+    .hint("Leave ONLY out: the table has no other descendants.")
 }
 
 fn unreadable(why: &Unreadable, table: &str) -> Fault {

@@ -4,14 +4,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlparser::ast::{ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement, TableConstraint};
+use sqlparser::ast::{
+    AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ForeignKeyConstraint, ObjectName,
+    ReferentialAction, Statement, TableConstraint,
+};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
+use super::Unreadable;
 use super::expr::{fold, folded_parts};
 use crate::model::catalog::{Catalog, Collation, ColumnDefault, ColumnInfo, TableInfo};
 use crate::model::{Code, Fault, KeyType, TableName};
-use crate::plan::lex;
+use crate::plan::{functions, lex};
 
 /// Reads the tables of a schema file. Statements other than CREATE TABLE are passed over.
 /// Text columns count as deterministic, not bytewise, unless COLLATE "C" or "POSIX" is written.
@@ -95,6 +99,7 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
         name: fold(&def.name),
         type_name: key_type.map_or(written.to_ascii_lowercase().into(), |t| t.sql().into()),
         type_oid: 0,
+        type_modifier: modifier(&written, key_type),
         not_null: false,
         collation: Collation::None,
         default: ColumnDefault::Null,
@@ -129,14 +134,108 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
     info
 }
 
+/// `pg_attribute.atttypmod` of a type as written.
+fn modifier(written: &str, key_type: Option<KeyType>) -> i32 {
+    let number = written
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split([')', ' ']).next()?.parse::<i32>().ok());
+    match (key_type, number) {
+        (Some(KeyType::Text | KeyType::Bpchar), Some(n)) => n + 4,
+        (Some(KeyType::Timestamp | KeyType::Timestamptz), Some(n)) => n,
+        (_, _) => -1,
+    }
+}
+
 fn default(e: &Expr) -> ColumnDefault {
     let text = e.to_string();
     let lower = text.to_ascii_lowercase();
-    if lower.starts_with("now(") || lower.starts_with("current_timestamp") || lower == "current_date" {
-        ColumnDefault::Now(text.into())
+    if functions::is_of_session(&text, true) {
+        ColumnDefault::OfSession(text.into())
     } else if lower.contains('(') {
         ColumnDefault::Volatile(text.into())
     } else {
         ColumnDefault::Constant(text.into())
     }
+}
+
+/// A foreign key that a statement adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub columns: Vec<Box<str>>,
+    pub parent: Vec<Box<str>>,
+    /// Empty: the parent's primary key.
+    pub referred: Vec<Box<str>>,
+    /// An action of it writes the child's columns.
+    pub changes_child: bool,
+}
+
+/// The foreign keys of one CREATE or ALTER TABLE.
+pub fn foreign_keys(sql: &str) -> Result<Vec<ForeignKey>, Unreadable> {
+    let parsed = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut p| p.parse_statements())
+        .map_err(|e| Unreadable(e.to_string()))?;
+    let mut out = Vec::new();
+    for statement in parsed {
+        match statement {
+            Statement::CreateTable(create) => {
+                create.columns.iter().for_each(|c| of_column(c, &mut out));
+                create.constraints.iter().for_each(|c| of_constraint(c, &mut out));
+            }
+            Statement::AlterTable(alter) => {
+                for operation in &alter.operations {
+                    match operation {
+                        AlterTableOperation::AddConstraint { constraint, .. } => {
+                            of_constraint(constraint, &mut out);
+                        }
+                        AlterTableOperation::AddColumn { column_def, .. } => of_column(column_def, &mut out),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    // Each `REFERENCES` must be one of them: what the parser passes over would go unchecked.
+    let tokens = lex::tokens(sql, true);
+    let named = tokens.iter().filter(|t| t.is_word(sql, "references")).count();
+    if named == out.len() {
+        Ok(out)
+    } else {
+        Err(Unreadable(format!(
+            "it refers to {named} tables, of which {} are understood",
+            out.len()
+        )))
+    }
+}
+
+fn of_column(column: &ColumnDef, out: &mut Vec<ForeignKey>) {
+    for option in &column.options {
+        if let ColumnOption::ForeignKey(key) = &option.option {
+            out.extend(foreign_key(key, vec![fold(&column.name)]));
+        }
+    }
+}
+
+fn of_constraint(constraint: &TableConstraint, out: &mut Vec<ForeignKey>) {
+    if let TableConstraint::ForeignKey(key) = constraint {
+        out.extend(foreign_key(key, key.columns.iter().map(fold).collect()));
+    }
+}
+
+fn foreign_key(key: &ForeignKeyConstraint, columns: Vec<Box<str>>) -> Option<ForeignKey> {
+    let changes = |action: &Option<ReferentialAction>| {
+        matches!(
+            action,
+            Some(ReferentialAction::SetNull | ReferentialAction::SetDefault)
+        )
+    };
+    Some(ForeignKey {
+        columns,
+        parent: folded_parts(&key.foreign_table)?,
+        referred: key.referred_columns.iter().map(fold).collect(),
+        changes_child: changes(&key.on_delete)
+            || changes(&key.on_update)
+            || matches!(key.on_update, Some(ReferentialAction::Cascade)),
+    })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::grid;
+use super::parameters::name_list;
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::view::Hints;
@@ -15,12 +16,14 @@ use crate::session::registry::server_name;
 use crate::wire::postgres::backend;
 
 const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
+const SESSION_USER: &str = "session_authorization";
 const ROUTE_COLUMNS: &[&str] = &["step", "node", "role", "shards", "sql", "note"];
 
 /// The columns of a command that returns rows of Margay's own.
 pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
     match command {
         Command::ShowMargay(name) => Some(vec![format!("margay.{name}")]),
+        Command::ShowSessionUser => Some(vec![SESSION_USER.to_owned()]),
         Command::ExplainRoute(_) => Some(ROUTE_COLUMNS.iter().map(|c| (*c).to_owned()).collect()),
         Command::Empty
         | Command::Query(_)
@@ -46,6 +49,7 @@ fn ends_failed_transaction(command: &Command) -> bool {
         | Command::ExplainRoute(_)
         | Command::Deallocate { .. }
         | Command::Discard { .. }
+        | Command::ShowSessionUser
         | Command::ShowMargay(_) => false,
     }
 }
@@ -64,6 +68,7 @@ impl Session {
             Command::Set(set) => return self.set(set).await,
             Command::ExplainRoute(sql) => return self.explain_route(sql, describe),
             Command::ShowMargay(name) => return self.show(name, describe),
+            Command::ShowSessionUser => self.show_session_user(describe),
             Command::Deallocate { name } => return self.deallocate(name.as_deref()),
             Command::Discard { what } => return self.discard(what).await,
         }
@@ -73,7 +78,7 @@ impl Session {
     async fn transaction(&mut self, command: &TxnCommand) -> Result<(), Failure> {
         let tag = match command {
             TxnCommand::Begin { modes, tag, text } => {
-                let warning = self.hold.begin(*modes, text)?;
+                let warning = self.hold.begin(*modes, text).await?;
                 self.warn(warning);
                 tag
             }
@@ -83,7 +88,7 @@ impl Session {
                 self.extended.end_portals();
                 let ended = self.commit().await?;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 match ended {
                     Ended::Committed { .. } | Ended::Nothing => "COMMIT",
@@ -97,7 +102,7 @@ impl Session {
                 self.catalog_changed = false;
                 self.hold.rollback().await;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 "ROLLBACK"
             }
@@ -263,6 +268,18 @@ impl Session {
         Ok(())
     }
 
+    /// The client's own name, unless it has SET another.
+    fn show_session_user(&mut self, describe: Option<&[i16]>) {
+        let set = self.hold.settings.get(SESSION_USER).map(name_list);
+        let set = set.and_then(|names| names.into_iter().next());
+        let user = set.unwrap_or_else(|| self.entry.client.user.to_string());
+        if let Some(formats) = describe {
+            grid::description(&mut self.out, &[SESSION_USER], formats);
+        }
+        grid::row(&mut self.out, [Some(user.as_str())]);
+        self.tag("SHOW");
+    }
+
     fn explain_route(&mut self, sql: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
         let view = self.view();
         let statement = self.shared.planner.read(sql, &view)?;
@@ -283,6 +300,7 @@ impl Session {
             | Command::ExplainRoute(_)
             | Command::Deallocate { .. }
             | Command::Discard { .. }
+            | Command::ShowSessionUser
             | Command::ShowMargay(_) => {
                 let text = statement.text.to_string();
                 vec![[
@@ -345,8 +363,8 @@ impl Session {
             let startup = Arc::clone(&self.startup);
             self.hold.set(&reset, &startup, client!(self)).await?;
         } else if self.hold.is_pinned() {
-            let shell = self.hold.database.shell;
-            self.hold.run_quietly(shell, &format!("DISCARD {what}")).await?;
+            let node = self.hold.database.anywhere;
+            self.hold.run_quietly(node, &format!("DISCARD {what}")).await?;
         }
         self.tag(&format!("DISCARD {what}"));
         Ok(())

@@ -30,10 +30,11 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    pub fn new(socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+    /// `buf`: what was read already.
+    pub fn after(buf: BytesMut, socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
         Self {
             socket,
-            buf: BytesMut::new(),
+            buf,
             read_size: MIN_READ,
             last_read: 0,
             closed: false,

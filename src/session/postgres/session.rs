@@ -17,7 +17,7 @@ use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Tier, Txn, copy_channel};
-use crate::plan::SessionView;
+use crate::plan::{LogicalNames, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -55,6 +55,7 @@ struct Viewed {
     read_only: bool,
     /// By these settings.
     default_read_only: bool,
+    local_role: bool,
     made: Instant,
 }
 
@@ -224,8 +225,11 @@ impl Session {
             return;
         }
         if let Some(database) = newest.database(&self.hold.database.name) {
+            let login = newest
+                .user(&self.entry.client.user)
+                .and_then(|user| user.login.clone());
             self.hold
-                .renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+                .renew(self.shared.fleet.of_login(login), Arc::clone(database));
             self.snapshot = Arc::clone(&newest);
             self.view = None;
         }
@@ -236,6 +240,7 @@ impl Session {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
                 && viewed.read_only == self.hold.block_read_only().unwrap_or(viewed.default_read_only)
+                && viewed.local_role == self.hold.sets_role_locally()
                 && self.begun.saturating_duration_since(viewed.made) < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
@@ -243,29 +248,57 @@ impl Session {
         }
         let read_only = self.hold.is_read_only();
         let database = &self.hold.database;
-        let role = self
-            .snapshot
-            .nodes
-            .get(database.shell.index())
-            .and_then(|n| n.servers.first());
-        let view = Arc::new(view(
+        let node = self.snapshot.nodes.get(database.anywhere.index());
+        let own = node.and_then(|n| n.servers.first()).map(|server| &*server.user);
+        let role = self.hold.fleet.role().or(own).unwrap_or_default();
+        let mut view = view(
             self.snapshot.epoch,
             database,
-            role.map_or("", |server| &server.user),
+            role,
             &self.hold.settings,
             &self.statuses,
             &self.hints,
             read_only,
-        ));
+        );
+        view.names = self.names();
+        let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
             default_read_only: self.hold.default_read_only(),
+            local_role: self.hold.sets_role_locally(),
             made: self.begun,
         });
         view
+    }
+
+    /// The names that the client knows, where those of the servers are others. A role that the client
+    /// has SET is the servers' own.
+    fn names(&self) -> LogicalNames {
+        let database = &self.hold.database;
+        let nodes = self.hold.nodes().iter();
+        let servers = nodes
+            .filter_map(|n| self.snapshot.nodes.get(n.index()))
+            .flat_map(|n| &n.servers);
+        let (mut same_user, mut same_database) = (true, true);
+        let user = &self.entry.client.user;
+        let role = self.hold.fleet.role();
+        for server in servers {
+            same_user &= role.unwrap_or(&server.user) == &**user;
+            same_database &= server.database == database.name;
+        }
+        let settings = &self.hold.settings;
+        let set = |name: &str| settings.get(name).is_some() || self.hold.sets_role_locally();
+        let own = (!same_user).then(|| Box::<str>::from(&**user));
+        LogicalNames {
+            current_user: own
+                .clone()
+                .filter(|_| !set("role") && !set("session_authorization")),
+            session_user: own.filter(|_| !set("session_authorization")),
+            database: (!same_database).then(|| database.name.clone()),
+        }
     }
 
     /// Margay's own settings changed.

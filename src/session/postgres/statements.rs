@@ -158,6 +158,7 @@ pub(super) fn rebound(portal: &Portal, plan: &Plan) -> Item {
         statement: Arc::clone(&portal.statement),
         frame: portal.bind.clone(),
         text,
+        once: plan.once,
         pass: false,
     }
 }

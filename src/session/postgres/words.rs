@@ -20,10 +20,10 @@ impl Session {
         if fault.code != Code::UNREADABLE || self.hold.txn.block().is_some() {
             return Err(fault.into());
         }
-        let shell = self.hold.database.shell;
+        let node = self.hold.database.anywhere;
         match Box::pin(pipeline::describe(
             &mut self.hold,
-            shell,
+            node,
             sql.as_bytes(),
             &[],
             client!(self),
