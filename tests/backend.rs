@@ -171,6 +171,7 @@ impl Postgres {
             weight: 1,
             near: true,
             tls: None,
+            protocol_minor: 0,
         }
     }
 
@@ -335,6 +336,7 @@ async fn impostor(answer: &'static [u8], close: bool, timeout: Duration) -> Code
         weight: 1,
         near: true,
         tls: None,
+        protocol_minor: 0,
     };
     let fault = Conn::connect(&server, timeout)
         .await

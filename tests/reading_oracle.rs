@@ -307,6 +307,8 @@ impl Routes {
             statement_us: 0,
             in_transaction: false,
             next_id: &mut next_id,
+            statement_us: 0,
+            in_transaction: false,
         };
         let planned = statement.bind(&self.view, &Params::default(), &mut moment);
         Some(planned.ok()?.parts.iter().map(|p| p.node).collect())

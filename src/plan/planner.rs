@@ -202,6 +202,7 @@ fn read_only(text: &str) -> Fault {
     let what = match first.as_str() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => first.as_str(),
         "TRUNCATE" => "TRUNCATE TABLE",
+        "COPY" => "COPY FROM",
         _ => "this statement",
     };
     Fault::new(

@@ -89,6 +89,8 @@ fn outline(snapshot: &Snapshot, spare_password: &str) -> Result<Outline> {
     let user = snapshot
         .users
         .iter()
+        // Who needs a certificate can't come in by a URL alone.
+        .filter(|user| !user.certificate)
         .filter(|user| {
             user.databases
                 .as_ref()

@@ -159,6 +159,9 @@ pub struct Server {
     /// None: in clear.
     #[serde(skip)]
     pub tls: Option<Arc<ServerTls>>,
+    /// Newest minor version of protocol 3 to ask for: 0, or 2 for longer cancel keys.
+    #[serde(skip)]
+    pub protocol_minor: u16,
 }
 
 fn is_near() -> bool {

@@ -26,13 +26,23 @@ pub fn check_text(loaded: &Loaded) -> String {
         n => format!("{n} users"),
     };
     let _ = writeln!(out, "{files}: the rules hold ({users})");
-    for (protocol, address) in [
-        ("postgres", s.listen.postgres),
-        ("mysql", s.listen.mysql),
-        ("http", s.listen.http),
+    let tls = match &s.postgres_tls {
+        None => "",
+        Some(tls) if tls.required => ", TLS required",
+        Some(_) => ", TLS offered",
+    };
+    for (protocol, address, tls) in [
+        ("postgres", s.listen.postgres, tls),
+        ("mysql", s.listen.mysql, ""),
+        ("http", s.listen.http, ""),
     ] {
         if let Some(address) = address {
-            let _ = writeln!(out, "  listens for {protocol} on {address}");
+            let _ = writeln!(out, "  listens for {protocol} on {address}{tls}");
+        }
+    }
+    for user in &s.users {
+        if let Some(login) = &user.login {
+            let _ = writeln!(out, "  user {} reaches the servers as {}", user.name, login.user);
         }
     }
     let _ = writeln!(out, "\nnodes");

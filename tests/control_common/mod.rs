@@ -251,6 +251,7 @@ impl TestServer {
             weight: 1,
             near: true,
             tls: None,
+            protocol_minor: 0,
         }
     }
 

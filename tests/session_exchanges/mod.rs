@@ -41,6 +41,16 @@ pub fn read(corpus: &str) -> Vec<Exchange> {
 }
 
 impl Exchange {
+    /// One that isn't in the corpus.
+    #[allow(dead_code)]
+    pub fn of(steps: Vec<String>) -> Exchange {
+        Exchange {
+            name: "random".to_owned(),
+            steps,
+            except: Vec::new(),
+        }
+    }
+
     pub fn is_played_on(&self, table: &str) -> bool {
         !self.except.iter().any(|e| e == table || e == "all")
     }
@@ -60,6 +70,19 @@ impl Exchange {
                 }
             };
             match what {
+                // COPY FROM STDIN with its rows, and its end, without waiting for the answer in between.
+                "K" => {
+                    let copy = format!("COPY {table} FROM STDIN WITH (FORMAT csv)");
+                    frontend::query(&mut raw.out, copy.as_bytes());
+                    for row in second.split(' ') {
+                        frontend::copy_data(&mut raw.out, format!("{row}\n").as_bytes());
+                    }
+                    if first == "done" {
+                        frontend::copy_done(&mut raw.out);
+                    } else {
+                        frontend::copy_fail(&mut raw.out, b"enough");
+                    }
+                }
                 "Q" => frontend::query(&mut raw.out, rest.as_bytes()),
                 "P" => frontend::parse(&mut raw.out, name(first).as_bytes(), second.as_bytes(), []),
                 "B" => bind(&mut raw.out, &name(first), second),
@@ -79,7 +102,7 @@ impl Exchange {
                 "S" => frontend::sync(&mut raw.out),
                 other => panic!("{}: no message {other}", self.name),
             }
-            if matches!(what, "Q" | "S") {
+            if matches!(what, "Q" | "K" | "S") {
                 // A ParameterStatus may come at any time: newer servers say all of them at the end.
                 let mut answer: Vec<String> = raw.until_ready().await.iter().map(line).collect();
                 let ready = answer.pop();

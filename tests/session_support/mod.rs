@@ -136,6 +136,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
                 weight: 1,
                 near: true,
                 tls: None,
+                protocol_minor: 0,
             })],
         })
     };

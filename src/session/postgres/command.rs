@@ -78,7 +78,7 @@ impl Session {
     async fn transaction(&mut self, command: &TxnCommand) -> Result<(), Failure> {
         let tag = match command {
             TxnCommand::Begin { modes, tag, text } => {
-                let warning = self.hold.begin(*modes, text)?;
+                let warning = self.hold.begin(*modes, text).await?;
                 self.warn(warning);
                 tag
             }
@@ -88,7 +88,7 @@ impl Session {
                 self.extended.end_portals();
                 let ended = self.commit().await?;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 match ended {
                     Ended::Committed { .. } | Ended::Nothing => "COMMIT",
@@ -102,7 +102,7 @@ impl Session {
                 self.catalog_changed = false;
                 self.hold.rollback().await;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 "ROLLBACK"
             }
