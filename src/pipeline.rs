@@ -86,5 +86,7 @@ pub fn tier(plan: &Plan) -> &'static str {
         Merge::Rows(_) => "scatter",
         Merge::Sum => "split write",
         Merge::Same => "everywhere",
+        Merge::CopyOut(_) => "scatter",
+        Merge::CopyIn(_) => "split write",
     }
 }

@@ -398,6 +398,19 @@ impl Hold {
         result
     }
 
+    /// DEALLOCATE ALL on the connection that the session keeps, if it has one.
+    pub async fn forget_prepared(&mut self) -> Result<(), Failure> {
+        if !self.pins {
+            return Ok(());
+        }
+        let mut seat = self.seat(self.database.shell, Role::Primary).await?;
+        frontend::query(seat.lease.write_buf(), b"DEALLOCATE ALL");
+        let result = quiet_answers(&mut seat.lease).await;
+        seat.lease.forget_all_prepared();
+        self.leave(seat, false);
+        result
+    }
+
     /// Logs what a branch opened later must be told.
     pub(super) fn log(&mut self, entry: Logged) {
         if let Some(block) = self.txn.block_mut() {

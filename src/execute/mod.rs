@@ -12,6 +12,9 @@
 mod commands;
 mod commit;
 mod copy;
+mod copy_in;
+mod copy_out;
+mod copy_rows;
 mod decisions;
 mod describe;
 mod exchange;

@@ -9,11 +9,13 @@ use futures_util::future::join_all;
 
 use crate::backend::Settings;
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
-use crate::model::{Fault, NodeId};
+use crate::model::{Code, Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frontend::{self, Bind, Target};
 
+use super::copy_in::copy_in;
+use super::copy_out::copy_out;
 use super::lane::{Event, Lane, any};
 use super::{Client, Failure, Hold, Txn, statement_key};
 
@@ -29,12 +31,18 @@ pub enum Request<'r> {
         describe: bool,
         max_rows: u32,
     },
+    /// EXECUTE in SQL: as bound parameters for the servers, as a plain statement for the client.
+    Executed {
+        types: &'r [u32],
+        bind: &'r Bind<'r>,
+        describe: bool,
+    },
 }
 
 impl Request<'_> {
     fn max_rows(self) -> u64 {
         match self {
-            Request::Simple | Request::Extended { max_rows: 0, .. } => u64::MAX,
+            Request::Simple | Request::Executed { .. } | Request::Extended { max_rows: 0, .. } => u64::MAX,
             Request::Extended { max_rows, .. } => u64::from(max_rows),
         }
     }
@@ -120,6 +128,8 @@ async fn run(
     let result = match &plan.merge {
         Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
+        Merge::CopyOut(copy) => copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await,
+        Merge::CopyIn(copy) => copy_in(&mut lanes, plan.parts.len(), copy, request, client).await,
     };
     if result.is_err()
         && lanes
@@ -144,14 +154,10 @@ async fn run(
 
 fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
+    let max_rows = u32::try_from(request.max_rows()).unwrap_or_default();
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
-        Request::Extended {
-            types,
-            bind,
-            max_rows,
-            ..
-        } => {
+        Request::Extended { types, bind, .. } | Request::Executed { types, bind, .. } => {
             let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
             let out = lease.write_buf();
             if fresh {
@@ -159,7 +165,7 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             }
             let hidden = match &plan.merge {
                 Merge::Rows(rule) => rule.hidden,
-                Merge::Relay | Merge::Sum | Merge::Same => 0,
+                Merge::Relay | Merge::Sum | Merge::Same | Merge::CopyOut(_) | Merge::CopyIn(_) => 0,
             };
             let formats: Vec<i16> = bind.formats.iter().collect();
             let results: Vec<i16> = bind.result_formats.iter().collect();
@@ -174,7 +180,12 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             );
             frontend::describe(out, Target::Portal, b"");
             frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
-            frontend::sync(out);
+            // A server that waits for COPY data would ignore a Sync: it follows the data.
+            if matches!(plan.merge, Merge::CopyIn(_)) {
+                frontend::flush(out);
+            } else {
+                frontend::sync(out);
+            }
         }
     }
 }
@@ -187,18 +198,26 @@ fn part_limit(merge: &Merge, max_rows: u32) -> u32 {
             i32::try_from(wanted).map_or(0, |n| n as u32)
         }
         // Writes always run to their end, and groups need all their rows.
-        Merge::Rows(_) | Merge::Relay | Merge::Sum | Merge::Same => 0,
+        Merge::Rows(_) | Merge::Relay | Merge::Sum | Merge::Same | Merge::CopyOut(_) | Merge::CopyIn(_) => 0,
     }
 }
 
 fn wants_description(request: Request<'_>) -> bool {
     match request {
         Request::Simple => true,
+        Request::Extended { describe, .. } | Request::Executed { describe, .. } => describe,
+    }
+}
+
+/// The client asked for columns, and there are none.
+pub(super) fn wants_no_data(request: Request<'_>) -> bool {
+    match request {
+        Request::Simple | Request::Executed { .. } => false,
         Request::Extended { describe, .. } => describe,
     }
 }
 
-fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
+pub(super) fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
     let out = client.out.buf();
     out.put_u8(tag);
     out.put_u32(body.len() as u32 + 4);
@@ -268,11 +287,21 @@ async fn rows(
             }
             Event::Row(part, frame) => merger.push(part, frame.bytes.slice(5..))?,
             Event::Complete(part, _) => merger.finish(part)?,
-            Event::Other => {}
+            Event::Other | Event::Bound => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
         }
     }
     let told = if through { relayed } else { merger.given() };
     Ok(Told::Complete(with_count("SELECT", told)))
+}
+
+fn out_of_turn() -> Fault {
+    Fault::new(
+        Code::SERVER_PROTOCOL,
+        "a server began a COPY that was not asked for",
+    )
 }
 
 /// Reads the lane of the first part up to its RowDescription.
@@ -282,7 +311,10 @@ async fn first_description(lanes: &mut [Lane], client: &mut Client<'_>) -> Resul
     loop {
         match lane.next(client, true).await? {
             Event::Description(_, body) => return Ok(body),
-            Event::Other => {}
+            Event::Other | Event::Bound => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
             Event::Row(..) | Event::Complete(..) => {
                 return Err(Fault::internal("a part that should return rows returned none").into());
             }
@@ -302,7 +334,8 @@ async fn writes(
     let same = plan.merge == Merge::Same;
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
-    let simple = matches!(request, Request::Simple);
+    // Without a Describe the columns are told where there are rows, and nothing where there are none.
+    let simple = matches!(request, Request::Simple | Request::Executed { describe: true, .. });
     let mut simple_told = !simple;
     while let Some(event) = any(lanes, client).await? {
         match event {
@@ -324,7 +357,10 @@ async fn writes(
                     *slot = tag;
                 }
             }
-            Event::Other => {}
+            Event::Other | Event::Bound => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
         }
     }
     if !told {

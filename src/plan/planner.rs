@@ -13,6 +13,7 @@ use super::command::Command;
 use super::compile::{Compiled, Compiler, Route};
 use super::hints;
 use super::lex;
+use super::prepared;
 use super::reader::Reader;
 use super::shape::{Slot, shape};
 use super::types::{Moment, Params, Planned, SessionView, Text};
@@ -155,6 +156,11 @@ fn compile(
     if let Some(command) = utility::read(&mut Reader::new(sql, tokens))? {
         return Ok(command);
     }
+    if view.database.nodes().len() > 1
+        && let Some(command) = prepared::read(&mut Reader::new(sql, tokens))
+    {
+        return Ok(command);
+    }
     let compiler = Compiler {
         sql,
         shape,
@@ -201,6 +207,7 @@ fn read_only(text: &str) -> Fault {
     let what = match first.as_str() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => first.as_str(),
         "TRUNCATE" => "TRUNCATE TABLE",
+        "COPY" => "COPY FROM",
         _ => "this statement",
     };
     Fault::new(

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{Fault, NodeId, ShardId};
 
+use super::copy::{CopyIn, CopyOut};
+
 /// Which of a node's servers may run a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -92,6 +94,10 @@ pub enum Merge {
     /// Several parts that write copies of the same rows (broadcast, DDL): the first answers for all;
     /// their affected-row counts must agree, else the statement fails.
     Same,
+    /// COPY … TO STDOUT: the parts' streams, one behind the other.
+    CopyOut(CopyOut),
+    /// COPY … FROM STDIN: each row to the part of its key.
+    CopyIn(CopyIn),
 }
 
 /// Rows of several parts into one stream. Parts are sorted by `order` already when `order` is not empty.

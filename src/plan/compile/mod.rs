@@ -11,6 +11,7 @@ use crate::model::{Code, Fault, NodeId};
 use crate::topology::{Database, Layout};
 
 use super::analyze::{Analysis, analyze};
+use super::copy::{CopyOut, CopyRows};
 use super::functions;
 use super::insert::Rows;
 use super::lex::{Kind as TokenKind, Token};
@@ -42,6 +43,8 @@ pub struct Compiled {
     /// Calls of `set_config()` that the session takes over.
     pub(super) sets: Vec<SetCall>,
     pub(super) cursor: Option<CursorUse>,
+    pub(super) copy_out: Option<CopyOut>,
+    pub(super) copy_in: Option<Arc<CopyRows>>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -159,6 +162,8 @@ impl<'a> Compiler<'a> {
             pinned: Vec::new(),
             sets: Vec::new(),
             cursor: None,
+            copy_out: None,
+            copy_in: None,
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
         }

@@ -105,13 +105,6 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
             r.take("table");
             names(r)
         }
-        "copy" => {
-            if r.peek().is_some_and(|t| t.is_punct(r.sql, '(')) {
-                return About::No("COPY of a query".into());
-            }
-            r.name()
-                .map_or(About::No("this COPY".into()), |n| About::Tables(vec![n]))
-        }
         "create" | "drop" | "alter" => {
             let word = r.text().to_ascii_lowercase();
             match word.as_str() {

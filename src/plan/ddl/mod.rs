@@ -86,6 +86,11 @@ impl Compiler<'_> {
         {
             return Ok(Some(compiled));
         }
+        if first == "copy"
+            && let Some(compiled) = self.copy()?
+        {
+            return Ok(Some(compiled));
+        }
         let about = about(&mut r, &first);
         if let Some(node) = single {
             let sharded = matches!(&about, About::Tables(list) if list.iter().any(|n| self.is_separate(n)));
@@ -208,12 +213,6 @@ impl Compiler<'_> {
                 }
                 Home::System => vec![self.view.database.shell],
             };
-            if first == "copy" && on.len() > 1 {
-                return Err(
-                    unsupported(&format!("COPY of {}, which is on several nodes,", located.name))
-                        .hint("Use INSERT with several rows of VALUES, or SELECT."),
-                );
-            }
             if !nodes.is_empty()
                 && on != nodes
                 && !matches!(first, "truncate" | "vacuum" | "analyze" | "lock" | "drop")

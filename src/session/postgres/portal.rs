@@ -32,7 +32,12 @@ impl Session {
         if !matches!(statement.statement.command, Command::Query(_)) {
             let mut out = BytesMut::new();
             backend::parameter_description(&mut out, &[]);
-            put_columns(&mut out, &statement.statement.command);
+            if let Command::Execute { name, .. } = &statement.statement.command {
+                self.run_group(group, more).await?;
+                put_description(&mut out, self.executed_columns(name).await?.as_deref());
+            } else {
+                put_columns(&mut out, &statement.statement.command);
+            }
             group.items.push(Item::Local(out.freeze()));
             return Ok(());
         }
@@ -133,7 +138,7 @@ impl Session {
     }
 
     /// Parameter types, from any server that the statement can be asked at.
-    async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
+    pub async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
         if statement.described.get().is_some() {
             return Ok(());
         }
@@ -170,6 +175,16 @@ impl Session {
         let Some(plan) = portal.plan.clone() else {
             let mut out = BytesMut::new();
             let formats = result_formats(&portal.bind);
+            if let Command::Execute { name, .. } = &portal.statement.statement.command {
+                let name = name.clone();
+                self.run_group(group, more).await?;
+                match self.executed_columns(&name).await? {
+                    Some(body) => put_description(&mut out, Some(&with_formats(&body, &formats)?)),
+                    None => out.extend_from_slice(&NO_DATA),
+                }
+                group.items.push(Item::Local(out.freeze()));
+                return Ok(());
+            }
             match columns(&portal.statement.statement.command) {
                 Some(names) => {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -224,6 +239,16 @@ impl Session {
             let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
             if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
                 self.hold.begin_implicit();
+            }
+            if let Command::Execute { name, args } = &portal.statement.statement.command {
+                if matches!(self.hold.txn, Txn::Failed(_)) {
+                    return Err(pipeline::aborted());
+                }
+                if more && matches!(self.hold.txn, Txn::Idle) {
+                    self.hold.begin_implicit();
+                }
+                let formats = result_formats(&portal.bind);
+                return self.execute_sql(name, args, false, &formats).await;
             }
             return self.command(&portal.statement.statement, None).await;
         };

@@ -91,13 +91,17 @@ impl Session {
 
     /// Serves the client until it leaves.
     pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
-        let (copy, feed) = copy_channel();
+        let ids = Arc::clone(&self.shared.ids);
+        let (copy, feed) = copy_channel(ids, &self.hold.database.name);
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
         let mut stopped = stop.subscribe();
         loop {
             let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
-            let frame = match inlet.buffered() {
+            // What was read for a COPY that ended early comes first.
+            let leftover = self.feed.as_mut().and_then(|feed| feed.leftover.pop_front());
+            let next = leftover.map_or_else(|| inlet.buffered(), |frame| Ok(Some(frame)));
+            let frame = match next {
                 Ok(Some(frame)) => Ok(Some(frame)),
                 Ok(None) => tokio::select! {
                     frame = inlet.frame() => frame,

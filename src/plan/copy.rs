@@ -1,0 +1,831 @@
+//! COPY: its statement in both syntaxes, and which nodes its rows come from or go to.
+//!
+//! What is on several nodes is copied out as the concatenation of their streams, and copied in row by
+//! row, each to the node of its key (`CopyRows` says which). A form whose meaning over several nodes
+//! isn't certain is refused; the safe direction is to refuse.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::model::{Code, Fault, KeyType, NodeId, TableName, Value};
+use crate::topology::placement::physical_name;
+use crate::topology::{Layout, Sharding, Table};
+
+use super::analyze::locate;
+use super::compile::{Compiled, Compiler, Route};
+use super::ddl::{shards_at_start, unsupported};
+use super::insert::{Fill, column_names_of, fill, key_columns, refuse_sequences, wanted_columns};
+use super::lex::{self, Kind};
+use super::query::{Name, Span};
+use super::reader::Reader;
+use super::scope::{Home, TableRef};
+use super::types::{Merge, ReadHint, Role, RowMerge};
+use super::value::{Key, binary_value, text_value};
+
+/// How the bytes of a COPY are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text,
+    Csv,
+    Binary,
+}
+
+/// COPY … TO STDOUT of several parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyOut {
+    pub format: CopyFormat,
+    /// Each part's stream begins with a line of column names.
+    pub header: bool,
+}
+
+/// COPY … FROM STDIN whose rows are looked at.
+#[derive(Clone, Debug)]
+pub struct CopyIn {
+    pub rows: Arc<CopyRows>,
+    /// What is appended to each row.
+    pub filled: Vec<Filled>,
+}
+
+impl PartialEq for CopyIn {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rows, &other.rows) && self.filled == other.filled
+    }
+}
+
+/// A value that Margay appends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filled {
+    NextId,
+    /// The same for all rows: in text, and in binary format.
+    Value {
+        text: Box<str>,
+        binary: Box<[u8]>,
+    },
+}
+
+/// How the rows of a COPY are told apart, and where each belongs.
+#[derive(Debug)]
+pub struct CopyRows {
+    pub table: TableName,
+    pub format: CopyFormat,
+    pub header: bool,
+    pub delimiter: u8,
+    pub null: Box<[u8]>,
+    pub quote: u8,
+    pub escape: u8,
+    /// Of the ENCODING option, as written.
+    pub encoding: Option<Box<str>>,
+    /// Columns as the client sends them.
+    pub columns: usize,
+    pub keys: Vec<CopyKey>,
+    pub(super) fills: Vec<Fill>,
+    pub target: CopyTarget,
+    pub time_zone: Option<TimeZone>,
+}
+
+#[derive(Debug)]
+pub enum CopyTarget {
+    /// Every row to every part: one node, or copies on all.
+    All,
+    /// Each row to the part of its key's node.
+    ByKey {
+        sharding: Arc<Sharding>,
+        nodes: Vec<NodeId>,
+    },
+}
+
+/// A sharding key's column.
+#[derive(Debug)]
+pub struct CopyKey {
+    pub name: Box<str>,
+    pub ty: KeyType,
+    /// Its place among the fields of a row; behind the last of them: what is filled in.
+    pub field: usize,
+    /// FORCE_NULL and FORCE_NOT_NULL name it.
+    pub force_null: bool,
+    pub force_not_null: bool,
+    /// Assignment to its type may cut trailing blanks off.
+    cut_blanks: bool,
+}
+
+/// A key's field, as it is in the data.
+#[derive(Clone, Copy, Debug)]
+pub enum CopyField<'f> {
+    Null,
+    Text(&'f [u8]),
+    Binary(&'f [u8]),
+    Id(i64),
+}
+
+/// Both syntaxes, read.
+#[derive(Debug, Default)]
+struct Options {
+    format: Option<CopyFormat>,
+    delimiter: Option<String>,
+    null: Option<String>,
+    header: bool,
+    quote: Option<String>,
+    escape: Option<String>,
+    force_null: Columns,
+    force_not_null: Columns,
+    encoding: Option<Box<str>>,
+    /// Where FREEZE stands, and whether it can take a value there.
+    freeze: Option<(Span, bool)>,
+    /// WHERE follows.
+    filters: bool,
+}
+
+#[derive(Debug, Default)]
+struct Columns {
+    all: bool,
+    named: Vec<Box<str>>,
+}
+
+impl Columns {
+    fn holds(&self, name: &str) -> bool {
+        self.all || self.named.iter().any(|n| **n == *name)
+    }
+}
+
+#[derive(Debug)]
+struct Statement {
+    /// The table with its column list; else the parentheses of a query.
+    table: Option<(Name, Option<Vec<Box<str>>>)>,
+    /// Where the column list ends (before its parenthesis), or the table's name.
+    list_end: u32,
+    query: Span,
+    out: bool,
+    /// STDIN or STDOUT.
+    std: bool,
+    options: Options,
+}
+
+impl Compiler<'_> {
+    /// COPY. None: it is for the one server that serves the database, as it is.
+    pub(super) fn copy(&self) -> Result<Option<Compiled>, Fault> {
+        let several = self.view.database.nodes().len() > 1;
+        let statement = match read(&mut Reader::new(self.sql, self.tokens)) {
+            Some(statement) => statement,
+            None if several => return Err(unsupported("this form of COPY")),
+            None => return Ok(None),
+        };
+        if several && !statement.std {
+            return Err(unsupported("COPY from or to a file or program of the server")
+                .hint("Use COPY … FROM STDIN or TO STDOUT; psql's \\copy does."));
+        }
+        match &statement.table {
+            _ if !statement.std => Ok(None),
+            None if !statement.out => Ok(None),
+            None if several => self.copy_query(&statement).map(Some),
+            None => Ok(None),
+            Some((name, columns)) => {
+                let located = locate(name, self.view);
+                let table = TableRef {
+                    entity: 0,
+                    name: located.name,
+                    home: located.home,
+                    rule: located.rule,
+                    info: located.info,
+                    span: name.span,
+                    has_alias: false,
+                    in_expression: false,
+                };
+                if statement.out {
+                    self.copy_out(&statement, &table, columns.as_deref(), several)
+                } else {
+                    self.copy_in(&statement, &table, columns.as_deref(), several)
+                }
+            }
+        }
+    }
+
+    /// It goes where its query goes, if no merge but concatenation is needed.
+    fn copy_query(&self, statement: &Statement) -> Result<Compiled, Fault> {
+        let (start, end) = (statement.query.start as usize, statement.query.end as usize);
+        let body = format!(
+            "{}{}{}",
+            " ".repeat(start),
+            self.sql.get(start..end).unwrap_or_default(),
+            " ".repeat(self.sql.len() - end)
+        );
+        let mut compiled = self.query(&body)?;
+        compiled.copy_out = Some(statement.options.out());
+        match &mut compiled.route {
+            Route::Tables(t) => {
+                if let Ok(s) = &t.scatter
+                    && (s.scatter.merge != RowMerge::default()
+                        || s.scatter.limit.is_some()
+                        || s.scatter.offset.is_some())
+                {
+                    t.scatter = Err(unsupported(
+                        "COPY of a query whose rows must be merged (ORDER BY, LIMIT, DISTINCT, aggregates)",
+                    )
+                    .hint("Run the query itself, or COPY it without these."));
+                }
+            }
+            Route::Same { .. } | Route::Insert(_) => {
+                compiled.route = Route::Refused(unsupported("COPY of a write that is split by node"));
+            }
+            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+        }
+        Ok(compiled)
+    }
+
+    fn copy_out(
+        &self,
+        statement: &Statement,
+        table: &TableRef,
+        columns: Option<&[Box<str>]>,
+        several: bool,
+    ) -> Result<Option<Compiled>, Fault> {
+        let shell = self.view.database.shell;
+        let route = match &table.home {
+            Home::Node(node) if !several => return Ok(Some(self.passed_out(Route::Fixed(*node)))),
+            Home::Node(node) => Route::Fixed(*node),
+            Home::System => Route::Fixed(shell),
+            Home::Everywhere(nodes) if nodes.contains(&shell) => Route::Fixed(shell),
+            Home::Everywhere(nodes) => Route::Fixed(nodes.first().copied().unwrap_or(shell)),
+            Home::Sharded(sharding) => match sharding.layout {
+                Layout::PerNode => Route::Same {
+                    nodes: sharding.nodes.clone(),
+                    now: Vec::new(),
+                },
+                Layout::Partitioned => {
+                    let text = self.copied_as_query(statement, table, columns)?;
+                    Route::Parts(sharding.nodes.iter().map(|n| (*n, text.clone())).collect())
+                }
+                Layout::Separate => Route::Parts(self.copied_by_shard(table, sharding)?),
+            },
+        };
+        let mut compiled = self.passed_out(route);
+        compiled.copy_out = Some(statement.options.out());
+        Ok(Some(compiled))
+    }
+
+    fn passed_out(&self, route: Route) -> Compiled {
+        let mut compiled = self.finish(route);
+        compiled.writes = false;
+        compiled.role = if self.hints.read.or(self.view.read_hint) == Some(ReadHint::Primary) {
+            Role::Primary
+        } else {
+            Role::Any
+        };
+        compiled
+    }
+
+    /// The server doesn't copy a partitioned table, but its query.
+    fn copied_as_query(
+        &self,
+        statement: &Statement,
+        table: &TableRef,
+        columns: Option<&[Box<str>]>,
+    ) -> Result<String, Fault> {
+        let columns = self.copied_columns(table, columns)?;
+        let columns: Vec<String> = columns.iter().map(|c| quote(c)).collect();
+        let end = match &statement.table {
+            Some((_, Some(_))) => statement.list_end + 1,
+            Some((_, None)) | None => statement.list_end,
+        };
+        let name = self.text(table.span.start, table.span.end);
+        Ok(format!(
+            "COPY (SELECT {} FROM {name}) {}",
+            columns.join(", "),
+            self.text(end, self.sql.len() as u32)
+        ))
+    }
+
+    fn copied_columns(&self, table: &TableRef, columns: Option<&[Box<str>]>) -> Result<Vec<Box<str>>, Fault> {
+        let listed = columns.map(<[_]>::to_vec).or_else(|| column_names_of(table));
+        listed.ok_or_else(|| {
+            Fault::new(
+                Code::KEY_TYPE_UNKNOWN,
+                format!("the columns of {} aren't known", table.name),
+            )
+            .hint(format!("Name them: COPY {} (column, …).", table.name))
+        })
+    }
+
+    fn copied_by_shard(&self, table: &TableRef, sharding: &Sharding) -> Result<Vec<(NodeId, String)>, Fault> {
+        let rule = table
+            .rule
+            .as_ref()
+            .ok_or_else(|| Fault::internal("a sharded table without a rule"))?;
+        let copied = |shard| (sharding.node_of(shard), self.renamed(table, rule, shard));
+        Ok(shards_at_start(sharding, self.view.now_us)
+            .into_iter()
+            .map(copied)
+            .collect())
+    }
+
+    fn renamed(&self, table: &TableRef, rule: &Table, shard: crate::model::ShardId) -> String {
+        format!(
+            "{}{}.{}{}",
+            self.text(0, table.span.start),
+            quote(&table.name.schema),
+            quote(&physical_name(rule, shard)),
+            self.text(table.span.end, self.sql.len() as u32)
+        )
+    }
+
+    fn text(&self, start: u32, end: u32) -> &str {
+        self.sql.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn copy_in(
+        &self,
+        statement: &Statement,
+        table: &TableRef,
+        listed: Option<&[Box<str>]>,
+        several: bool,
+    ) -> Result<Option<Compiled>, Fault> {
+        let generates = table.rule.as_ref().is_some_and(|r| !r.generate.is_empty());
+        let (nodes, target) = match &table.home {
+            Home::Node(_) | Home::System if !several && !generates => return Ok(None),
+            Home::Node(node) if !generates => return Ok(Some(self.finish(Route::Fixed(*node)))),
+            Home::Node(node) => (vec![*node], CopyTarget::All),
+            Home::System => return Ok(Some(self.finish(Route::Fixed(self.view.database.shell)))),
+            Home::Everywhere(nodes) => (nodes.clone(), CopyTarget::All),
+            Home::Sharded(sharding) => {
+                if sharding.layout == Layout::Separate {
+                    return Err(Fault::new(
+                        Code::UNSUPPORTED_STATEMENT,
+                        format!(
+                            "COPY into {}, whose shards are separate tables, isn't supported",
+                            table.name
+                        ),
+                    )
+                    .hint("Use INSERT with several rows of VALUES."));
+                }
+                let target = CopyTarget::ByKey {
+                    sharding: Arc::clone(sharding),
+                    nodes: sharding.nodes.clone(),
+                };
+                (sharding.nodes.clone(), target)
+            }
+        };
+        let options = &statement.options;
+        if options.filters && nodes.len() > 1 {
+            return Err(unsupported("COPY … FROM … WHERE into several nodes")
+                .hint("Filter the rows before, or delete them afterwards."));
+        }
+        let columns = self.copied_columns(table, listed)?;
+        let (rows, added) = self.rows_in(options, table, &columns, target)?;
+        let text = self.copied_in(statement, table, listed, &columns, &added);
+        let mut compiled = self.finish(Route::Parts(
+            nodes.into_iter().map(|n| (n, text.clone())).collect(),
+        ));
+        compiled.copy_in = Some(Arc::new(rows));
+        Ok(Some(compiled))
+    }
+
+    /// How rows are read, and the columns that Margay fills.
+    fn rows_in(
+        &self,
+        options: &Options,
+        table: &TableRef,
+        columns: &[Box<str>],
+        target: CopyTarget,
+    ) -> Result<(CopyRows, Vec<Box<str>>), Fault> {
+        let info = table.info.as_deref();
+        let broadcast = matches!(&table.home, Home::Everywhere(nodes) if nodes.len() > 1);
+        let together = matches!(&table.home, Home::Sharded(s) if s.nodes.len() > 1);
+        refuse_sequences(table, columns, &[])?;
+        let (mut added, mut fills) = (Vec::new(), Vec::new());
+        for column in wanted_columns(table, info, broadcast, together) {
+            if !columns.contains(&column)
+                && let Some(fill) = fill(table, info, &column, broadcast, together)?
+            {
+                added.push(column);
+                fills.push(fill);
+            }
+        }
+        let format = options.format.unwrap_or(CopyFormat::Text);
+        let one = |given: &Option<String>, default: u8| match given.as_deref().map(str::as_bytes) {
+            None => Some(default),
+            Some([byte]) => Some(*byte),
+            Some(_) => None,
+        };
+        let csv = format == CopyFormat::Csv;
+        let quote = one(&options.quote, b'"');
+        let read = || {
+            let delimiter = one(&options.delimiter, if csv { b',' } else { b'\t' })?;
+            let quote = quote?;
+            Some((delimiter, quote, one(&options.escape, quote)?))
+        };
+        // PostgreSQL refuses it too, and says why: one of the parts may.
+        let (delimiter, quote, escape) =
+            read().ok_or_else(|| unsupported("a COPY delimiter, quote or escape of several bytes"))?;
+        let null = options
+            .null
+            .clone()
+            .unwrap_or_else(|| if csv { String::new() } else { "\\N".into() });
+        let looks_like_a_value = |c: char| c.is_ascii_digit() || "+-:. ".contains(c);
+        if !fills.is_empty() && !csv && !null.is_empty() && null.chars().all(looks_like_a_value) {
+            return Err(unsupported("a NULL marker that a generated value may equal"));
+        }
+        let (names, types) = key_columns(table)?;
+        let mut keys = Vec::new();
+        for (name, ty) in names.into_iter().zip(types) {
+            let place = columns.iter().position(|c| *c == name);
+            let filled = || Some(columns.len() + added.iter().position(|c| *c == name)?);
+            let field = place.or_else(filled).ok_or_else(|| {
+                Fault::new(
+                    Code::KEY_MISSING,
+                    format!("COPY {} gives no value for its sharding key {name}", table.name),
+                )
+                .hint(format!(
+                    "Name the column {name} in the COPY, and give its values."
+                ))
+            })?;
+            let varchar = info
+                .and_then(|i| i.column(&name))
+                .is_none_or(|c| c.type_name.starts_with("character varying"));
+            keys.push(CopyKey {
+                ty,
+                field,
+                force_null: options.force_null.holds(&name),
+                force_not_null: options.force_not_null.holds(&name),
+                cut_blanks: ty == KeyType::Text && varchar,
+                name,
+            });
+        }
+        let rows = CopyRows {
+            table: table.name.clone(),
+            format,
+            header: options.header,
+            delimiter,
+            null: null.into_bytes().into(),
+            quote,
+            escape,
+            encoding: options.encoding.clone(),
+            columns: columns.len(),
+            keys,
+            fills,
+            target,
+            time_zone: self.view.time_zone.clone(),
+        };
+        Ok((rows, added))
+    }
+
+    /// The statement with the filled columns in its list, and without FREEZE on a partitioned table,
+    /// which the server can't do there.
+    fn copied_in(
+        &self,
+        statement: &Statement,
+        table: &TableRef,
+        listed: Option<&[Box<str>]>,
+        columns: &[Box<str>],
+        added: &[Box<str>],
+    ) -> String {
+        let mut text = self.sql.to_owned();
+        let partitioned = matches!(&table.home, Home::Sharded(s) if s.layout == Layout::Partitioned);
+        if let (true, Some((at, takes_value))) = (partitioned, statement.options.freeze) {
+            let with = if takes_value { "freeze off" } else { "" };
+            text.replace_range(at.start as usize..at.end as usize, with);
+        }
+        if !added.is_empty() {
+            let names = |list: &[Box<str>]| list.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
+            let list = match listed {
+                Some(_) => format!(", {}", names(added)),
+                None => format!(" ({}, {})", names(columns), names(added)),
+            };
+            text.insert_str(statement.list_end as usize, &list);
+        }
+        text
+    }
+}
+
+impl CopyRows {
+    /// Which part a row goes to; None: to all of them. `field` gives a field's value by its place.
+    pub fn part_of(&self, keys: &[CopyField<'_>]) -> Result<Option<usize>, Fault> {
+        let CopyTarget::ByKey { sharding, nodes } = &self.target else {
+            return Ok(None);
+        };
+        let mut values = Vec::with_capacity(self.keys.len());
+        let mut types = Vec::with_capacity(self.keys.len());
+        for (key, field) in self.keys.iter().zip(keys) {
+            types.push(key.ty);
+            values.push(self.value(key, *field)?);
+        }
+        let shard = sharding.scheme.shard_of(&values, &types).ok_or_else(|| {
+            let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
+            Fault::new(
+                Code::KEY_OUTSIDE,
+                format!("no shard of {} holds the key {}", self.table, shown.join(", ")),
+            )
+            .hint("Add the value to the table's rules.")
+        })?;
+        let node = sharding.node_of(shard);
+        let part = nodes.iter().position(|n| *n == node);
+        part.map(Some)
+            .ok_or_else(|| Fault::internal("a shard is on a node that isn't the table's"))
+    }
+
+    fn value(&self, key: &CopyKey, field: CopyField<'_>) -> Result<Value, Fault> {
+        let read = match field {
+            CopyField::Null => Key::Null,
+            CopyField::Id(id) => Key::Known(Value::Int(id)),
+            CopyField::Binary(bytes) => binary_value(bytes, key.ty),
+            CopyField::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text_value(text, key.ty, self.time_zone.as_ref()),
+                Err(_) => Key::Unknown,
+            },
+        };
+        let table = &self.table;
+        match read {
+            Key::Known(Value::Text(text)) if key.cut_blanks && text.last() == Some(&b' ') => Err(Fault::new(
+                Code::KEY_MISSING,
+                format!(
+                    "a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off",
+                    key.name
+                ),
+            )),
+            Key::Known(value) => Ok(value),
+            Key::Null => Err(Fault::new(
+                Code::KEY_MISSING,
+                format!("the sharding key {table}.{} must not be NULL", key.name),
+            )
+            .sqlstate("23502")),
+            Key::Nothing | Key::Unknown => Err(Fault::new(
+                Code::KEY_MISSING,
+                format!(
+                    "the value of the sharding key {table}.{} can't be read as {}",
+                    key.name,
+                    key.ty.sql()
+                ),
+            )
+            .hint("Write it in the type's standard form.")),
+        }
+    }
+}
+
+/// What COPY OUT of a plan needs, once its parts are known.
+pub(super) fn merged_out(merge: &Merge, parts: usize, out: CopyOut) -> Result<Merge, Fault> {
+    match merge {
+        Merge::Relay => Ok(Merge::Relay),
+        Merge::Rows(rule) if *rule == RowMerge::default() => Ok(if parts == 1 {
+            Merge::Relay
+        } else {
+            Merge::CopyOut(out)
+        }),
+        Merge::Same => Ok(Merge::CopyOut(out)),
+        Merge::Rows(_) | Merge::Sum | Merge::CopyOut(_) | Merge::CopyIn(_) => {
+            Err(unsupported("COPY of a statement whose rows must be merged"))
+        }
+    }
+}
+
+impl Options {
+    fn out(&self) -> CopyOut {
+        CopyOut {
+            format: self.format.unwrap_or(CopyFormat::Text),
+            header: self.header,
+        }
+    }
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Reads a COPY statement. None: it isn't one that is understood here.
+fn read(r: &mut Reader<'_>) -> Option<Statement> {
+    r.take("copy");
+    let mut options = Options::default();
+    let mut list_end = 0;
+    let mut query = Span::default();
+    let table = if r.peek()?.is_punct(r.sql, '(') {
+        query.start = r.peek()?.end;
+        r.parens();
+        query.end = r.tokens.get(r.at.checked_sub(1)?)?.start;
+        None
+    } else {
+        if r.take("binary") {
+            options.format = Some(CopyFormat::Binary);
+        }
+        let name = r.name()?;
+        list_end = name.span.end;
+        let columns = match r.peek() {
+            Some(t) if t.is_punct(r.sql, '(') => {
+                let list = column_list(r)?;
+                list_end = r.tokens.get(r.at.checked_sub(1)?)?.start;
+                Some(list)
+            }
+            _ => None,
+        };
+        Some((name, columns))
+    };
+    let out = if r.take("to") {
+        true
+    } else if r.take("from") {
+        false
+    } else {
+        return None;
+    };
+    let std = if r.is("program")
+        || r.peek()
+            .is_some_and(|t| matches!(t.kind, Kind::String | Kind::SpecialString))
+    {
+        false
+    } else if r.take("stdin") || r.take("stdout") {
+        true
+    } else {
+        return None;
+    };
+    if std {
+        if r.take("using") || r.is("delimiters") {
+            r.take("delimiters");
+            options.delimiter = Some(string(r)?);
+        }
+        r.take("with");
+        if r.peek().is_some_and(|t| t.is_punct(r.sql, '(')) {
+            options_in_parens(r, &mut options)?;
+        } else {
+            while !r.done() && !r.is("where") {
+                old_option(r, &mut options)?;
+            }
+        }
+        options.filters = r.is("where");
+        if !options.filters && !r.done() {
+            return None;
+        }
+    }
+    Some(Statement {
+        table,
+        list_end,
+        query,
+        out,
+        std,
+        options,
+    })
+}
+
+fn column_list(r: &mut Reader<'_>) -> Option<Vec<Box<str>>> {
+    if !r.take_punct('(') {
+        return None;
+    }
+    let mut list = vec![r.ident()?];
+    while r.take_punct(',') {
+        list.push(r.ident()?);
+    }
+    r.take_punct(')').then_some(list)
+}
+
+/// A string constant of the plain kind, or `E'\t'` and the like.
+fn string(r: &mut Reader<'_>) -> Option<String> {
+    let token = r.peek()?;
+    r.at += 1;
+    let text = token.text(r.sql);
+    match token.kind {
+        Kind::String => lex::unquote(text),
+        Kind::SpecialString => {
+            let inner = text
+                .strip_prefix(['E', 'e'])?
+                .strip_prefix('\'')?
+                .strip_suffix('\'')?;
+            let mut out = String::new();
+            let mut chars = inner.chars();
+            while let Some(c) = chars.next() {
+                match c {
+                    '\\' => out.push(match chars.next()? {
+                        't' => '\t',
+                        'b' => '\u{8}',
+                        'f' => '\u{c}',
+                        'v' => 'v',
+                        '\\' => '\\',
+                        '\'' => '\'',
+                        '"' => '"',
+                        // Numbers, and the rest, which aren't worth their rules.
+                        _ => return None,
+                    }),
+                    '\'' => return None,
+                    c => out.push(c),
+                }
+            }
+            Some(out)
+        }
+        _ => None,
+    }
+}
+
+fn switch(r: &mut Reader<'_>) -> Option<bool> {
+    if !r
+        .peek()
+        .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::String | Kind::Integer))
+    {
+        return Some(true);
+    }
+    let text = r.text().trim_matches('\'').to_ascii_lowercase();
+    r.at += 1;
+    match text.as_str() {
+        "on" | "true" | "1" => Some(true),
+        "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn options_in_parens(r: &mut Reader<'_>, options: &mut Options) -> Option<()> {
+    r.take_punct('(');
+    loop {
+        let start = r.peek()?.start;
+        let name = r.ident()?;
+        match &*name {
+            "format" => {
+                let token = r.peek()?;
+                let text = token.text(r.sql).trim_matches('\'').to_ascii_lowercase();
+                r.at += 1;
+                options.format = Some(match text.as_str() {
+                    "text" => CopyFormat::Text,
+                    "csv" => CopyFormat::Csv,
+                    "binary" => CopyFormat::Binary,
+                    _ => return None,
+                });
+            }
+            "delimiter" => options.delimiter = Some(string(r)?),
+            "null" => options.null = Some(string(r)?),
+            "quote" => options.quote = Some(string(r)?),
+            "escape" => options.escape = Some(string(r)?),
+            "encoding" => options.encoding = Some(string(r)?.into()),
+            "header" if r.is("match") => {
+                r.at += 1;
+                options.header = true;
+            }
+            "header" => options.header = switch(r)?,
+            "freeze" => {
+                if switch(r)? {
+                    let end = r.tokens.get(r.at.checked_sub(1)?)?.end;
+                    options.freeze = Some((Span { start, end }, true));
+                }
+            }
+            "force_quote" => {
+                columns(r)?;
+            }
+            "force_null" => options.force_null = columns(r)?,
+            "force_not_null" => options.force_not_null = columns(r)?,
+            _ => return None,
+        }
+        if r.take_punct(')') {
+            return Some(());
+        }
+        if !r.take_punct(',') {
+            return None;
+        }
+    }
+}
+
+/// `(a, b)` or `*`.
+fn columns(r: &mut Reader<'_>) -> Option<Columns> {
+    if r.text() == "*" {
+        r.at += 1;
+        return Some(Columns {
+            all: true,
+            named: Vec::new(),
+        });
+    }
+    let named = column_list(r)?;
+    Some(Columns { all: false, named })
+}
+
+fn old_option(r: &mut Reader<'_>, options: &mut Options) -> Option<()> {
+    let token = r.peek()?;
+    let at = Span {
+        start: token.start,
+        end: token.end,
+    };
+    let word = token.text(r.sql).to_ascii_lowercase();
+    r.at += 1;
+    let value = |r: &mut Reader<'_>| {
+        r.take("as");
+        string(r)
+    };
+    // A bare list, without parentheses.
+    let listed = |r: &mut Reader<'_>| -> Option<Columns> {
+        if r.text() == "*" {
+            return columns(r);
+        }
+        let mut named = vec![r.ident()?];
+        while r.take_punct(',') {
+            named.push(r.ident()?);
+        }
+        Some(Columns { all: false, named })
+    };
+    match word.as_str() {
+        "binary" => options.format = Some(CopyFormat::Binary),
+        "csv" => options.format = Some(CopyFormat::Csv),
+        "header" => options.header = true,
+        "freeze" => options.freeze = Some((at, false)),
+        "delimiter" | "delimiters" => options.delimiter = Some(value(r)?),
+        "null" => options.null = Some(value(r)?),
+        "quote" => options.quote = Some(value(r)?),
+        "escape" => options.escape = Some(value(r)?),
+        "encoding" => options.encoding = Some(string(r)?.into()),
+        "force" if r.take("quote") => {
+            listed(r)?;
+        }
+        "force" if r.take_all(&["not", "null"]) => options.force_not_null = listed(r)?,
+        "force" if r.take("null") => options.force_null = listed(r)?,
+        _ => return None,
+    }
+    Some(())
+}
