@@ -37,6 +37,8 @@ pub struct Hold {
     pins: bool,
     pinned: Option<Lease>,
     pub(super) decisions: Arc<Decisions>,
+    /// Portals that were opened over several parts.
+    portals: u64,
     /// What a server's parameters are after a transaction in which something was SET.
     news: Vec<Parameter>,
 }
@@ -66,8 +68,14 @@ impl Hold {
             pins: false,
             pinned: None,
             decisions,
+            portals: 0,
             news: Vec::new(),
         }
+    }
+
+    pub(super) fn next_portal(&mut self) -> u64 {
+        self.portals += 1;
+        self.portals
     }
 
     pub fn nodes(&self) -> &[NodeId] {

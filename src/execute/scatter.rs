@@ -53,7 +53,7 @@ impl Request<'_> {
 pub enum Told {
     /// With this command tag.
     Complete(String),
-    /// At the row limit of Execute. The rows behind it are gone: the portal can't be fetched on.
+    /// At the row limit of Execute, of a write. Its rows behind it are gone: the portal can't be fetched on.
     Suspended { rows: u64 },
 }
 
@@ -224,6 +224,24 @@ pub(super) fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
     out.put_slice(body);
 }
 
+/// What the merge must know of the rows.
+pub(super) fn described<'d>(
+    description: &'d [u8],
+    settings: &Settings,
+    client: &Client<'_>,
+) -> Described<'d> {
+    Described {
+        description,
+        formats: None,
+        same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
+        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
+            v.trim_matches('\'')
+                .parse::<i32>()
+                .is_ok_and(|digits| digits >= 1)
+        }),
+    }
+}
+
 /// Rows of several parts, merged as the plan says.
 async fn rows(
     lanes: &mut [Lane],
@@ -235,17 +253,7 @@ async fn rows(
 ) -> Result<Told, Failure> {
     let max_rows = request.max_rows();
     let description = first_description(lanes, client).await?;
-    let described = Described {
-        description: &description,
-        formats: None,
-        same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
-        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
-            v.trim_matches('\'')
-                .parse::<i32>()
-                .is_ok_and(|digits| digits >= 1)
-        }),
-    };
-    let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
+    let mut merger = Merger::new(rule, plan.parts.len(), &described(&description, settings, client))?;
     if wants_description(request) {
         let body = merger.client_description();
         put(client, b'T', &body);
@@ -335,7 +343,10 @@ async fn writes(
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
     // Without a Describe the columns are told where there are rows, and nothing where there are none.
-    let simple = matches!(request, Request::Simple | Request::Executed { describe: true, .. });
+    let simple = matches!(
+        request,
+        Request::Simple | Request::Executed { describe: true, .. }
+    );
     let mut simple_told = !simple;
     while let Some(event) = any(lanes, client).await? {
         match event {

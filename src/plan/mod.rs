@@ -44,6 +44,6 @@ pub use copy::{CopyField, CopyFormat, CopyIn, CopyKey, CopyOut, CopyRows, CopyTa
 pub use explain::{print, rows};
 pub use lex::split;
 pub use lower::catalog_from_sql;
-pub use prepared::{Argument, type_oid};
 pub use planner::{Describe, Planner, Statement};
+pub use prepared::{Argument, type_oid};
 pub use types::*;

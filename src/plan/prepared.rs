@@ -52,7 +52,9 @@ pub(super) fn read(r: &mut Reader<'_>) -> Option<Command> {
         if !r.take("as") {
             return None;
         }
-        let kinds = ["select", "insert", "update", "delete", "merge", "values", "with", "table"];
+        let kinds = [
+            "select", "insert", "update", "delete", "merge", "values", "with", "table",
+        ];
         let is_query = kinds.iter().any(|k| r.is(k)) || r.peek()?.is_punct(r.sql, '(');
         return is_query.then(|| Command::Prepare {
             name,
@@ -117,10 +119,13 @@ fn argument(r: &mut Reader<'_>) -> Option<Argument> {
     let typed = |literal: &str, ty: &str| {
         let oid = type_oid(ty);
         let value = lex::unquote(literal);
-        oid.zip(value).map_or_else(computed, |(oid, value)| Argument::Typed(oid, value.into()))
+        oid.zip(value)
+            .map_or_else(computed, |(oid, value)| Argument::Typed(oid, value.into()))
     };
     Some(match (tokens.len(), kind(0), kind(1)) {
-        (1, Some(Kind::String), _) => lex::unquote(text(0)).map_or_else(computed, |v| Argument::Text(v.into())),
+        (1, Some(Kind::String), _) => {
+            lex::unquote(text(0)).map_or_else(computed, |v| Argument::Text(v.into()))
+        }
         (1, Some(Kind::Integer), _) => Argument::Integer(text(0).into()),
         (1, Some(Kind::Decimal), _) => Argument::Decimal(text(0).into()),
         (1, Some(Kind::Word), _) => match text(0).to_ascii_lowercase().as_str() {
@@ -129,8 +134,12 @@ fn argument(r: &mut Reader<'_>) -> Option<Argument> {
             "false" => Argument::Bool(false),
             _ => computed(),
         },
-        (2, Some(Kind::Operator), Some(Kind::Integer)) if text(0) == "-" => Argument::Integer(format!("-{}", text(1)).into()),
-        (2, Some(Kind::Operator), Some(Kind::Decimal)) if text(0) == "-" => Argument::Decimal(format!("-{}", text(1)).into()),
+        (2, Some(Kind::Operator), Some(Kind::Integer)) if text(0) == "-" => {
+            Argument::Integer(format!("-{}", text(1)).into())
+        }
+        (2, Some(Kind::Operator), Some(Kind::Decimal)) if text(0) == "-" => {
+            Argument::Decimal(format!("-{}", text(1)).into())
+        }
         (2, Some(Kind::Word), Some(Kind::String)) => typed(text(1), text(0)),
         (n, Some(Kind::String), Some(Kind::Operator)) if n > 2 && text(1) == "::" => {
             let from = tokens.get(2)?.start as usize;
@@ -187,13 +196,21 @@ impl Argument {
             Argument::Bool(value) if is_text || oid == BOOL => return Ok(Some(value.to_string())),
             Argument::Integer(text) => {
                 let digits = text.trim_start_matches('-').trim_start_matches('0');
-                let sign = if text.starts_with('-') && !digits.is_empty() { "-" } else { "" };
+                let sign = if text.starts_with('-') && !digits.is_empty() {
+                    "-"
+                } else {
+                    ""
+                };
                 let plain = format!("{sign}{}", if digits.is_empty() { "0" } else { digits });
-                let fits = |range: std::ops::RangeInclusive<i64>, name: &'static str| {
-                    match plain.parse::<i64>().is_ok_and(|v| range.contains(&v)) {
-                        true => Ok(Some(plain.clone())),
-                        false => Err(Fault::new(Code::UNSUPPORTED_STATEMENT, format!("{name} out of range")).sqlstate("22003")),
-                    }
+                let fits = |range: std::ops::RangeInclusive<i64>, name: &'static str| match plain
+                    .parse::<i64>()
+                    .is_ok_and(|v| range.contains(&v))
+                {
+                    true => Ok(Some(plain.clone())),
+                    false => Err(
+                        Fault::new(Code::UNSUPPORTED_STATEMENT, format!("{name} out of range"))
+                            .sqlstate("22003"),
+                    ),
                 };
                 match oid {
                     INT2 => return fits(i64::from(i16::MIN)..=i64::from(i16::MAX), "smallint"),
@@ -203,7 +220,9 @@ impl Argument {
                     _ => {}
                 }
             }
-            Argument::Decimal(text) if matches!(oid, NUMERIC | FLOAT4 | FLOAT8) => return Ok(Some(text.to_string())),
+            Argument::Decimal(text) if matches!(oid, NUMERIC | FLOAT4 | FLOAT8) => {
+                return Ok(Some(text.to_string()));
+            }
             Argument::Bool(_) | Argument::Decimal(_) | Argument::Typed(..) | Argument::Computed(_) => {}
         }
         Err(Fault::new(
@@ -228,7 +247,8 @@ mod tests {
 
     #[test]
     fn constants_are_told_from_what_must_be_computed() {
-        let read = args("EXECUTE p (1, -2.50, 'it''s', NULL, true, DATE '2026-01-02', '1'::bigint, now(), 1+1)");
+        let read =
+            args("EXECUTE p (1, -2.50, 'it''s', NULL, true, DATE '2026-01-02', '1'::bigint, now(), 1+1)");
         assert_eq!(
             read,
             [
@@ -251,6 +271,9 @@ mod tests {
         assert_eq!(number.value(INT8), Ok(Some("7".into())));
         assert_eq!(number.value(TEXT), Ok(Some("7".into())));
         assert!(Argument::Integer("40000".into()).value(INT2).is_err());
-        assert!(Argument::Decimal("1.5".into()).value(INT8).is_err(), "it would be rounded");
+        assert!(
+            Argument::Decimal("1.5".into()).value(INT8).is_err(),
+            "it would be rounded"
+        );
     }
 }

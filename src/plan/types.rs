@@ -64,12 +64,25 @@ pub struct Plan {
 /// What a statement has to do with cursors of a database of several nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CursorUse {
-    /// DECLARE: from now on it is on the plan's node, to the end of the transaction.
-    Declares(Box<str>),
+    /// DECLARE: from now on it is there, to the end of the transaction. `at`: where its query begins in
+    /// the text.
+    Declares { name: Box<str>, at: usize },
     /// FETCH, MOVE, CLOSE.
-    Uses(Box<str>),
+    Uses { name: Box<str>, what: CursorStep },
     /// CLOSE ALL.
     All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorStep {
+    /// FETCH or MOVE so many rows ahead; u64::MAX: all.
+    Forward {
+        rows: u64,
+        moves: bool,
+    },
+    /// Any other way through the rows.
+    Elsewhere,
+    Close,
 }
 
 /// One call of `set_config()`.

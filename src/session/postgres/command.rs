@@ -117,11 +117,15 @@ impl Session {
                 "SAVEPOINT"
             }
             TxnCommand::Release(name) => {
-                self.hold.release_savepoint(name).await?;
+                let at = self.hold.release_savepoint(name).await?;
+                for cursor in self.extended.fetching.values_mut() {
+                    cursor.depth = cursor.depth.min(at);
+                }
                 "RELEASE"
             }
             TxnCommand::RollbackTo(name) => {
-                self.hold.rollback_to(name).await?;
+                let stays = self.hold.rollback_to(name).await?;
+                self.extended.fetching.retain(|_, cursor| cursor.depth <= stays);
                 "ROLLBACK"
             }
             TxnCommand::SetTransaction { modes, text } => {

@@ -164,6 +164,15 @@ impl Session {
                 target: Target::Portal,
                 name,
             } => {
+                if let Some(portal) = self.extended.fetching.remove(name) {
+                    self.extended.portals.remove(name);
+                    self.run_group(group, more).await?;
+                    if !matches!(self.hold.txn, Txn::Failed(_)) {
+                        portal.close(&mut self.hold, client!(self)).await?;
+                    }
+                    group.items.push(Item::Local(CLOSE_COMPLETE));
+                    return Ok(());
+                }
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
                     Some(_) => None,

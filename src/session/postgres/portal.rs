@@ -14,7 +14,7 @@ use super::statements::{Portal, Prepared, rebound, result_formats};
 use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
-use crate::plan::{Command, CursorUse, Params, Text};
+use crate::plan::{Command, CursorStep, CursorUse, Merge, Params, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Bind, Message};
@@ -91,6 +91,7 @@ impl Session {
                 .sqlstate("42P03")
                 .into());
         }
+        self.extended.fetching.remove(bind.portal);
         if !matches!(statement.statement.command, Command::Query(_)) {
             self.extended.portals.insert(bind.portal.into(), portal);
             group.items.push(Item::Local(BIND_COMPLETE));
@@ -165,6 +166,14 @@ impl Session {
     ) -> Result<(), Failure> {
         // Drivers ask for the columns of a cursor that was declared in SQL.
         if !self.extended.portals.contains_key(name)
+            && let Some(cursor) = self.extended.fetching.get(name)
+        {
+            let mut out = BytesMut::new();
+            put_description(&mut out, Some(&cursor.description()));
+            group.items.push(Item::Local(out.freeze()));
+            return Ok(());
+        }
+        if !self.extended.portals.contains_key(name)
             && let Some(task) = self.cursor_task(name)
         {
             self.make_room(task, group).await?;
@@ -208,8 +217,23 @@ impl Session {
             portal.describe = true;
             return Ok(());
         }
-        // Described alone: what the statement returns, in the formats that were asked for.
         let (statement, formats) = (Arc::clone(&portal.statement), result_formats(&portal.bind));
+        if let Some(CursorUse::Uses { name, what }) = &plan.cursor
+            && let Some(cursor) = self.extended.fetching.get(name.as_bytes())
+        {
+            let mut out = BytesMut::new();
+            match what {
+                CursorStep::Forward { moves: false, .. } => {
+                    put_description(&mut out, Some(&cursor.description()))
+                }
+                CursorStep::Forward { .. } | CursorStep::Elsewhere | CursorStep::Close => {
+                    out.extend_from_slice(&NO_DATA);
+                }
+            }
+            group.items.push(Item::Local(out.freeze()));
+            return Ok(());
+        }
+        // Described alone: what the statement returns, in the formats that were asked for.
         self.run_group(group, more).await?;
         self.learn_types(&statement).await?;
         let mut out = BytesMut::new();
@@ -268,7 +292,11 @@ impl Session {
                 return self.run_group(group, more).await;
             }
             group.sql = Some(sql);
-            if matches!(plan.cursor, Some(CursorUse::Declares(_))) {
+            if plan.cursor == Some(CursorUse::All) {
+                self.run_group(group, true).await?;
+                return self.close_spread_cursors().await;
+            }
+            if matches!(plan.cursor, Some(CursorUse::Declares { .. })) {
                 self.run_group(group, more).await?;
                 self.note_cursor(&plan);
             }
@@ -313,12 +341,26 @@ impl Session {
             max_rows,
         };
         let text = Arc::clone(&statement.statement.text);
-        let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
-        self.catalog_changed |= plan.changes_catalog && result.is_ok();
-        if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
-            portal.is_cut_off = true;
-        }
-        let result = result.map(|told| told.rows());
+        let in_portions = max_rows > 0 || self.extended.fetching.contains_key(name);
+        let result = if self.is_spread_cursor(&plan) {
+            let bind = (types, Some(&bind));
+            self.spread_cursor(&plan, &text, bind, portal.describe).await
+        } else if in_portions && matches!(plan.merge, Merge::Rows(_)) {
+            let how = (portal.describe, max_rows);
+            if let Ok(portal) = self.extended.portal(name) {
+                // The columns are told once.
+                portal.describe = false;
+            }
+            self.execute_portion(name, &plan, &text, (types, &bind), how)
+                .await
+        } else {
+            let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
+            self.catalog_changed |= plan.changes_catalog && result.is_ok();
+            if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
+                portal.is_cut_off = true;
+            }
+            result.map(|told| told.rows())
+        };
         self.record(&text, pipeline::tier(&plan), begun, &result);
         let in_words = |failure| words::in_statement(failure, &plan.parts, &text);
         result

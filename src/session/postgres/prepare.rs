@@ -81,7 +81,11 @@ impl Session {
             let message = format!("wrong number of parameters for prepared statement \"{name}\"");
             return Err(Fault::new(Code::PROTOCOL, message)
                 .sqlstate("42601")
-                .detail(format!("Expected {} parameters but got {}.", types.len(), args.len()))
+                .detail(format!(
+                    "Expected {} parameters but got {}.",
+                    types.len(),
+                    args.len()
+                ))
                 .into());
         }
         let texts: Vec<Option<String>> = args
@@ -98,7 +102,12 @@ impl Session {
         let begun = Instant::now();
         let plan = self.bind(&statement.statement, &params)?;
         if plan.pins || plan.cursor.is_some() {
-            return Err(Fault::new(Code::SESSION_STATE, "EXECUTE of a statement that leaves state in the session").hint("Send the statement itself.").into());
+            return Err(Fault::new(
+                Code::SESSION_STATE,
+                "EXECUTE of a statement that leaves state in the session",
+            )
+            .hint("Send the statement itself.")
+            .into());
         }
         self.ensure_periods(&plan).await?;
         let mut frame = BytesMut::new();
