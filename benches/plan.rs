@@ -35,6 +35,7 @@ fn view() -> SessionView {
         read_hint: None,
         key_hint: None,
         read_only: false,
+        names: margay::plan::LogicalNames::default(),
         now_us: 0,
         fingerprint: 0,
     };
@@ -80,6 +81,8 @@ fn planning(c: &mut Criterion) {
             b.iter(|| {
                 let mut moment = Moment {
                     now_us: 0,
+                    statement_us: 0,
+                    in_transaction: false,
                     next_id: &mut next_id,
                 };
                 statement.bind(&view, &params, &mut moment).expect("a plan")

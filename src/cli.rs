@@ -105,6 +105,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         read_hint: None,
         key_hint: None,
         read_only: false,
+        names: plan::LogicalNames::default(),
         now_us,
         fingerprint: 0,
     };
@@ -159,6 +160,8 @@ fn explain_one(planner: &Planner, view: &SessionView, snapshot: &Snapshot, sql: 
                 };
                 let mut moment = Moment {
                     now_us: view.now_us,
+                    statement_us: view.now_us,
+                    in_transaction: false,
                     next_id: &mut next_id,
                 };
                 statement.bind(view, &Params::default(), &mut moment).map(Some)

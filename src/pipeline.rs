@@ -4,22 +4,29 @@
 use crate::model::Fault;
 use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
 
+use crate::execute::scatter;
 pub use crate::execute::{
     Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Fetching,
     Hold, Outlet, Portion, Request, Rows, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch,
-    copy_channel, describe, open, statement_key,
+    copy_channel, describe, open, simple, statement_key,
 };
-use crate::execute::{scatter, simple};
 
 /// Values into the compiled statement: where it goes, and with which text.
 pub fn bind(
     statement: &Statement,
     view: &SessionView,
     params: &Params<'_>,
-    now_us: i64,
+    hold: &Hold,
     next_id: &mut dyn FnMut() -> Result<i64, Fault>,
 ) -> Planned {
-    statement.bind(view, params, &mut Moment { now_us, next_id })
+    let statement_us = hold.clock_us();
+    let mut moment = Moment {
+        now_us: hold.now_us().unwrap_or(statement_us),
+        statement_us,
+        in_transaction: hold.now_us().is_some() && hold.nodes().len() > 1,
+        next_id,
+    };
+    statement.bind(view, params, &mut moment)
 }
 
 /// What servers must know of a plan of one part.

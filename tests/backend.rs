@@ -169,6 +169,8 @@ impl Postgres {
             password: password.map(Into::into),
             database: "postgres".into(),
             weight: 1,
+            near: true,
+            tls: None,
         }
     }
 
@@ -217,6 +219,7 @@ fn snapshot(nodes: &[(&str, Vec<Arc<Server>>)], max_connections: u32, acquire_ti
         users: Vec::new(),
         nodes: nodes.iter().enumerate().map(node).collect(),
         databases: Vec::new(),
+        postgres_tls: None,
         pool: PoolLimits {
             max_connections,
             acquire_timeout,
@@ -329,6 +332,8 @@ async fn impostor(answer: &'static [u8], close: bool, timeout: Duration) -> Code
         password: Some("p".into()),
         database: "d".into(),
         weight: 1,
+        near: true,
+        tls: None,
     };
     let fault = Conn::connect(&server, timeout)
         .await
@@ -905,6 +910,30 @@ async fn a_replica_is_skipped_when_its_lag_exceeds_the_limit_or_it_is_down_or_ha
     assert_eq!(chosen(&fleet, &policy, None).await, "n/replica0");
     policy.from = ReadFrom::Primary;
     assert_eq!(chosen(&fleet, &policy, None).await, "n/primary");
+}
+
+#[tokio::test]
+async fn a_replica_of_the_proxys_zone_takes_the_read_while_one_is_fit() {
+    let pg = Postgres::shared();
+    let near = Arc::new(pg.server("owner", None));
+    let far = Arc::new(Server {
+        near: false,
+        ..pg.server("owner", None)
+    });
+    let fleet = Fleet::new(&snapshot(&[("n", vec![near.clone(), far, near])], 8, LONG));
+    let node = fleet.node(N).expect("it is there");
+    node.record_primary_sample(ServerId(0), Instant::now(), 1);
+    node.record_replica(ServerId(1), 1);
+    node.record_replica(ServerId(2), 1);
+    for balance in [Balance::LeastConnections, Balance::RoundRobin, Balance::Random] {
+        let policy = reads(Consistency::Eventual, balance);
+        for _ in 0..8 {
+            assert_eq!(chosen(&fleet, &policy, None).await, "n/replica1", "{balance:?}");
+        }
+        node.mark_down(ServerId(2), "for this test");
+        assert_eq!(chosen(&fleet, &policy, None).await, "n/replica0", "{balance:?}");
+        node.record_replica(ServerId(2), 1);
+    }
 }
 
 #[tokio::test]

@@ -129,15 +129,18 @@ async fn catalog_says_what_the_servers_say() {
     );
     assert_eq!(default_of(orders, "user_id"), ColumnDefault::Null);
     assert_eq!(default_of(orders, "total"), ColumnDefault::Constant("0".into()));
-    assert_eq!(default_of(orders, "paid_at"), ColumnDefault::Now("now()".into()));
+    assert_eq!(
+        default_of(orders, "paid_at"),
+        ColumnDefault::OfSession("now()".into())
+    );
     assert_eq!(
         default_of(orders, "day"),
-        ColumnDefault::Now("CURRENT_DATE".into())
+        ColumnDefault::OfSession("CURRENT_DATE".into())
     );
     assert_eq!(
         default_of(orders, "odd"),
-        ColumnDefault::Volatile("CURRENT_DATE".into()),
-        "midnight is not now"
+        ColumnDefault::OfSession("CURRENT_DATE".into()),
+        "midnight of the transaction's day"
     );
     assert!(matches!(default_of(orders, "tag"), ColumnDefault::Constant(_)));
     assert_eq!(default_of(orders, "twice"), ColumnDefault::Generated);
@@ -145,7 +148,7 @@ async fn catalog_says_what_the_servers_say() {
     assert!(matches!(default_of(orders, "noise"), ColumnDefault::Volatile(_)));
     assert_eq!(
         default_of(orders, "seen"),
-        ColumnDefault::Now("now()".into()),
+        ColumnDefault::OfSession("now()".into()),
         "the domain's default"
     );
     assert!(matches!(default_of(orders, "fixed"), ColumnDefault::Constant(_)));

@@ -22,7 +22,8 @@ const LEAST_RANDOM_ANSWERED_PERCENT: usize = 30;
 
 const TABLES: &[&str] = &[
     "users", "notes", "products", "orders", "items", "pairs", "tags", "ctags", "sessions", "chars", "visits",
-    "days", "stamps", "accounts", "branches", "legacy", "legacy2", "regions", "rates",
+    "days", "stamps", "short", "shorts", "instants", "ticks", "accounts", "branches", "legacy", "legacy2",
+    "regions", "rates",
 ];
 
 fn folder() -> PathBuf {
@@ -84,7 +85,14 @@ async fn answers_are_those_of_one_server_or_refused_by_name() {
     let ids = "CREATE SEQUENCE ids START 1000; ALTER TABLE gen ALTER id SET DEFAULT nextval('ids'), ALTER other SET DEFAULT nextval('ids')";
     simple(&sides.oracle, ids).await;
     let mut wrong = whole_tables(&sides, "the first rows").await;
-    for file in ["reads.sql", "traps.sql", "names.sql", "session.sql", "params.sql"] {
+    for file in [
+        "reads.sql",
+        "reading.sql",
+        "traps.sql",
+        "names.sql",
+        "session.sql",
+        "params.sql",
+    ] {
         let cases = corpus::read(&folder().join(file));
         wrong.extend(corpus::run(&sides, &cases).await);
         println!(

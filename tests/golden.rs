@@ -1,5 +1,6 @@
 //! Golden cases of the planner: SQL in, plan out. A case is the SQL, a line `----`, the plan; cases
-//! are separated by blank lines, lines with `#` before a case are comments.
+//! are separated by blank lines, lines with `#` before a case are comments; `# within a transaction` says
+//! that the statement is one of several.
 //!
 //! After a wanted change: MARGAY_UPDATE=1 cargo test --test golden
 
@@ -50,6 +51,11 @@ fn view(snapshot: &Snapshot) -> SessionView {
         read_hint: None,
         key_hint: None,
         read_only: false,
+        names: plan::LogicalNames {
+            current_user: Some("alice".into()),
+            session_user: Some("alice".into()),
+            database: Some("shop".into()),
+        },
         now_us: NOW_US,
         fingerprint: 0,
     };
@@ -57,7 +63,13 @@ fn view(snapshot: &Snapshot) -> SessionView {
     view
 }
 
-fn plan(planner: &Planner, snapshot: &Snapshot, view: &SessionView, sql: &str) -> String {
+fn plan(
+    planner: &Planner,
+    snapshot: &Snapshot,
+    view: &SessionView,
+    sql: &str,
+    in_transaction: bool,
+) -> String {
     let name = |id: NodeId| snapshot.node(id).name.to_string();
     let mut id = 100;
     let mut next_id = || {
@@ -72,6 +84,8 @@ fn plan(planner: &Planner, snapshot: &Snapshot, view: &SessionView, sql: &str) -
         Command::Query(_) => {
             let mut moment = Moment {
                 now_us: NOW_US,
+                statement_us: NOW_US,
+                in_transaction,
                 next_id: &mut next_id,
             };
             let planned = statement.bind(view, &Params::default(), &mut moment);
@@ -103,8 +117,9 @@ fn plans_are_as_written_in_the_golden_files() {
             let (sql, wanted) = case.split_once("\n----").unwrap_or((case.trim_end(), ""));
             let body: Vec<&str> = sql.lines().filter(|l| !l.starts_with('#')).collect();
             // Twice: the second time the plan comes from the cache and must be the same.
-            let first = plan(&planner, &snapshot, &view, &body.join("\n"));
-            let got = plan(&planner, &snapshot, &view, &body.join("\n"));
+            let within = sql.lines().any(|l| l == "# within a transaction");
+            let first = plan(&planner, &snapshot, &view, &body.join("\n"), within);
+            let got = plan(&planner, &snapshot, &view, &body.join("\n"), within);
             assert_eq!(first, got, "the cache changes the plan of {sql}");
             writeln!(out, "{}\n----\n{}", sql.trim_start_matches('\n'), got).expect("a string");
             if wanted.trim() != got.trim() && !update {

@@ -872,6 +872,71 @@ limits: {login_timeout: 5s}
             "would share the name `o_01`",
         ),
         ("[n0]}", "[n0]}, e: {nodes: [n0]}", "`default_domain` is missing"),
+        (
+            "'127.0.0.1:6432'",
+            "{address: localhost}",
+            "write an IP address and a port",
+        ),
+        (
+            "'127.0.0.1:6432'",
+            "{address: '127.0.0.1:9630'}",
+            "share the address",
+        ),
+        (
+            "'127.0.0.1:6432'",
+            "{address: '127.0.0.1:1', tls: {certificate: Cargo.toml, key: Cargo.toml}}",
+            "there is no certificate in it",
+        ),
+        (
+            "trust: true",
+            "certificate: true",
+            "no client is asked for a certificate",
+        ),
+        (
+            "trust: true",
+            "trust: true, servers: {user: ''}",
+            "a role's name has 1 to 63 bytes",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=maybe",
+            "`maybe` is no value of the URL's parameter `sslmode`",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=verify-full",
+            "no CA is named",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslmode=verify-full&sslrootcert=nowhere.crt",
+            "nowhere.crt can't be read",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?sslcert=Cargo.toml",
+            "go together",
+        ),
+        (
+            "postgres://u@h/a",
+            "postgres://u@h/a?channel_binding=require",
+            "channel binding is required and TLS is not",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "'postgres://u@h/a', tls: {mode: disable, ca: Cargo.toml}}",
+            "TLS is disabled and has files",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "{url: 'postgres://u@h/a?sslmode=require', tls: {mode: require}}}",
+            "said twice",
+        ),
+        (
+            "'postgres://u@h/a'}",
+            "'postgres://u@h/a', tls: {ca: Cargo.toml}}",
+            "there is no certificate in it",
+        ),
     ] {
         assert!(good.contains(from), "{from}");
         let found = problems(&good.replace(from, to));

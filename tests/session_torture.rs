@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use margay::wire::postgres::frame;
+use margay::wire::postgres::frame::{self, Frame};
 use margay::wire::postgres::frontend;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -237,8 +237,8 @@ async fn openings_that_are_none() {
         (&[0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0], b"E"),
         // HTTP.
         (b"GET / HTTP/1.1\r\n\r\n", b"E"),
-        // A request for SSL, then TLS all the same.
-        (&[&ssl[..], &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]].concat(), b"N"),
+        // A request for SSL, and TLS without waiting for the answer.
+        (&[&ssl[..], &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]].concat(), b"E"),
     ];
     for (opening, answer) in openings {
         let mut stream = TcpStream::connect(proxy.address)
@@ -253,20 +253,57 @@ async fn openings_that_are_none() {
             said.escape_ascii()
         );
     }
-    // Protocol 3.2 with an option that nobody knows is spoken as 3.0 or 3.2 without the option.
+    all_is_well(&proxy).await;
+}
+
+/// The frames of a login by protocol 3.`minor`, up to ReadyForQuery.
+async fn login(proxy: &Proxy, minor: u16, options: &[u8]) -> Vec<Frame> {
     let mut stream = TcpStream::connect(proxy.address)
         .await
         .expect("the proxy listens");
     let mut out = BytesMut::new();
-    let body = b"user\0app\0database\0app\0_pq_.nope\0x\0\0";
+    let body = [&b"user\0app\0database\0app\0"[..], options, b"\0"].concat();
     out.put_u32(body.len() as u32 + 8);
-    out.put_u32(196_610);
-    out.put_slice(body);
+    out.put_u16(3);
+    out.put_u16(minor);
+    out.put_slice(&body);
     stream.write_all(&out).await.expect("sent");
-    let mut first = [0];
-    stream.read_exact(&mut first).await.expect("an answer");
-    assert_eq!(first[0], b'v');
-    drop(stream);
+    let (mut input, mut frames) = (BytesMut::new(), Vec::new());
+    while !frames.iter().any(|f: &Frame| f.tag == b'Z') {
+        assert!(stream.read_buf(&mut input).await.expect("an answer") > 0);
+        while let Some(frame) = frame::split(&mut input, frame::MAX_SERVER).expect("frames") {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+#[tokio::test]
+async fn a_protocol_version_or_option_that_nobody_knows_is_negotiated_down() {
+    count_panics();
+    let proxy = proxy().await;
+    let grease = b"_pq_.test_protocol_negotiation\0\0";
+    // Minor asked for, options → negotiated minor and options, bytes of the cancel secret.
+    let cases: [(u16, &[u8], Option<(u16, usize)>, usize); 6] = [
+        (0, b"", None, 4),
+        (0, grease, Some((0, 1)), 4),
+        (2, b"", None, 32),
+        (2, grease, Some((2, 1)), 32),
+        (3, b"", Some((2, 0)), 32),
+        // What libpq sends as grease.
+        (9999, grease, Some((2, 1)), 32),
+    ];
+    for (minor, options, negotiated, secret) in cases {
+        let frames = login(&proxy, minor, options).await;
+        let told = frames.iter().find(|f| f.tag == b'v').map(|f| {
+            let body = f.body();
+            let number = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().expect("four bytes"));
+            ((number(0) - (3 << 16)) as u16, number(4) as usize)
+        });
+        assert_eq!(told, negotiated, "3.{minor}");
+        let key = frames.iter().find(|f| f.tag == b'K').expect("a key");
+        assert_eq!(key.body().len() - 4, secret, "3.{minor}");
+    }
     all_is_well(&proxy).await;
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use margay::model::Code;
-use margay::wire::postgres::scram::{Exchange, ITERATIONS, ScramError, Verifier};
+use margay::wire::postgres::scram::{Binding, Exchange, ITERATIONS, ScramError, Verifier};
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 
 const NONCE: &str = "3rfcNHYJY1ZVvWVs7jAbCdEf";
@@ -185,6 +185,46 @@ fn malformed_messages_are_refused() {
     server.first(b"n,,n=,r=abc").expect("valid");
     let message = format!("c=biws,r=abc{NONCE},p={proof}");
     assert_eq!(server.last(message.as_bytes()), Err(ScramError::WrongPassword));
+}
+
+/// What becomes of a login with this offer and choice, by a client that binds as given.
+fn bound(binding: Binding, client: ChannelBinding) -> Result<(), ScramError> {
+    let verifier = Verifier::from_password("pencil", b"0123456789abcdef", 1);
+    let mut client = ScramSha256::new(b"pencil", client);
+    let mut server = Exchange::new(Arc::new(verifier), NONCE).bind(binding);
+    let challenge = server.first(client.message())?;
+    client.update(&challenge).expect("the client takes our challenge");
+    let last = server.last(client.message())?;
+    client.finish(&last).expect("the client takes our signature");
+    Ok(())
+}
+
+#[test]
+fn channel_binding_must_fit_what_was_offered_and_chosen() {
+    let hash = || Binding::Used(Arc::from(&b"the certificate's hash"[..]));
+    let same = || ChannelBinding::tls_server_end_point(b"the certificate's hash".to_vec());
+    let malformed = |result| matches!(result, Err(ScramError::Malformed(_)));
+    assert_eq!(bound(hash(), same()), Ok(()));
+    // Another certificate: someone stands in between.
+    let other = ChannelBinding::tls_server_end_point(b"another's".to_vec());
+    assert!(malformed(bound(hash(), other)));
+    assert!(malformed(bound(hash(), ChannelBinding::unsupported())));
+    assert!(malformed(bound(hash(), ChannelBinding::unrequested())));
+    // The client could, and wasn't offered it: true only if we didn't.
+    assert_eq!(bound(Binding::NotOffered, ChannelBinding::unrequested()), Ok(()));
+    assert_eq!(
+        bound(Binding::Declined, ChannelBinding::unrequested()),
+        Err(ScramError::Downgraded)
+    );
+    assert_eq!(ScramError::Downgraded.fault("app").state(), "28000");
+    assert_eq!(bound(Binding::Declined, ChannelBinding::unsupported()), Ok(()));
+    assert!(malformed(bound(Binding::Declined, same())));
+    assert!(malformed(bound(Binding::NotOffered, same())));
+    let verifier = Arc::new(Verifier::from_password("pencil", &[1; 16], 1));
+    let unique = Exchange::new(verifier, NONCE)
+        .bind(hash())
+        .first(b"p=tls-unique,,n=,r=abc");
+    assert!(malformed(unique.map(drop)));
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl CancelTarget {
             let mut request = BytesMut::new();
             frontend::cancel_request(&mut request, self.pid, &self.secret);
             stream.write_all(&request).await?;
+            stream.flush().await?;
             // The server sends nothing; it may reset instead of closing.
             let _ = stream.read(&mut [0; 16]).await;
             std::io::Result::Ok(())

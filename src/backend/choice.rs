@@ -41,10 +41,13 @@ pub(super) fn replica(
         Consistency::Session => after,
         Consistency::Eventual => None,
     };
-    let fit = || {
+    let anywhere = || {
         let all = node.servers.iter().enumerate().take(64);
         all.filter(move |(i, server)| tried & (1 << i) == 0 && qualifies(server, policy, after, now))
     };
+    // A zone away costs more than waiting for a busier replica; one that is fresh enough comes first.
+    let some_near = anywhere().any(|(_, server)| server.server().near);
+    let fit = || anywhere().filter(move |(_, server)| server.server().near || !some_near);
     let chosen = match policy.balance {
         Balance::LeastConnections => {
             // Of equals another one comes first each time.

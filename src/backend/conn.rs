@@ -82,6 +82,8 @@ pub struct Conn {
     prepared: Prepared,
     /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
     pub settings: Arc<Settings>,
+    /// NotificationResponses that came with answers which no client sees: whoever ran these passes them on.
+    pub notifications: Vec<Frame>,
     created: Instant,
     pub(super) returned: Instant,
     /// Of its server; None outside of a pool.
@@ -113,11 +115,21 @@ impl Conn {
             broken: false,
             prepared: Prepared::default(),
             settings: Arc::default(),
+            notifications: Vec::new(),
             created: now,
             returned: now,
             tally: None,
             breaker: None,
         }
+    }
+
+    /// What a SCRAM login can be bound to.
+    pub(super) fn end_point(&self) -> Option<Vec<u8>> {
+        self.stream.end_point()
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.stream.is_encrypted()
     }
 
     pub(super) fn breaker(&self) -> io::Result<Breaker> {
@@ -148,7 +160,8 @@ impl Conn {
     pub async fn flush(&mut self) -> Result<(), Fault> {
         self.check()?;
         self.count_output()?;
-        while self.written < self.output.len() {
+        // Written and still here: a TLS stream that holds some of it back.
+        while !self.output.is_empty() {
             let done = poll_fn(|cx| {
                 match self.poll_write(cx) {
                     Poll::Pending => {}
@@ -174,6 +187,10 @@ impl Conn {
                 Poll::Ready(Ok(n)) => self.written += n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            other @ (Poll::Ready(Err(_)) | Poll::Pending) => return other,
         }
         if self.output.capacity() > MAX_KEPT_WRITE {
             self.output = BytesMut::new();
@@ -257,7 +274,7 @@ impl Conn {
         self.check()?;
         self.count_output()?;
         let done = poll_fn(|cx| {
-            if self.written < self.output.len()
+            if !self.output.is_empty()
                 && let Poll::Ready(Err(error)) = self.poll_write(cx)
             {
                 // The server may have said why it closes before it did: that is read first.

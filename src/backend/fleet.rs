@@ -10,11 +10,13 @@ use super::node::NodeState;
 use super::pool::Lease;
 use super::server::ServerState;
 use crate::model::{Code, Fault, NodeId, ServerId};
-use crate::topology::Snapshot;
+use crate::topology::{Login, Server, Snapshot};
 
-/// All nodes. Shared by all sessions; nothing is locked while waiting.
+/// All nodes, as seen by one login. Shared by all sessions of that login; nothing is locked while waiting.
 pub struct Fleet {
-    nodes: ArcSwap<Vec<Arc<NodeState>>>,
+    nodes: Arc<ArcSwap<Vec<Arc<NodeState>>>>,
+    /// None: each server by its own entry's login.
+    login: Option<Arc<Login>>,
 }
 
 impl Fleet {
@@ -25,7 +27,8 @@ impl Fleet {
 
     fn start(nodes: Vec<Arc<NodeState>>, snapshot: &Snapshot) -> Arc<Fleet> {
         let fleet = Arc::new(Fleet {
-            nodes: ArcSwap::from_pointee(nodes),
+            nodes: Arc::new(ArcSwap::from_pointee(nodes)),
+            login: None,
         });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let often = snapshot.pool.idle_timeout.min(snapshot.pool.max_lifetime) / 2;
@@ -33,6 +36,28 @@ impl Fleet {
             runtime.spawn(sweep(Arc::downgrade(&fleet), every));
         }
         fleet
+    }
+
+    /// The same nodes for users of another login; None: as the servers' own entries say.
+    pub fn of_login(self: &Arc<Self>, login: Option<Arc<Login>>) -> Arc<Fleet> {
+        if self.login == login {
+            return Arc::clone(self);
+        }
+        let nodes = Arc::clone(&self.nodes);
+        Arc::new(Fleet { nodes, login })
+    }
+
+    /// How this fleet's users reach a server.
+    pub fn logged_in(&self, server: &Arc<Server>) -> Arc<Server> {
+        match &self.login {
+            None => Arc::clone(server),
+            Some(login) => Arc::new(server.with_login(login)),
+        }
+    }
+
+    /// The role of this fleet's users on the servers; None: that of each server's own entry.
+    pub fn role(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| &*login.user)
     }
 
     /// New rules: pools and health of servers that didn't change are kept. Fails, and changes nothing,
@@ -54,8 +79,12 @@ impl Fleet {
                 .flat_map(|node| &node.servers)
                 .any(|kept| Arc::ptr_eq(kept, gone))
             {
-                gone.pool.close();
+                gone.pools.close();
             }
+        }
+        let named = |login: &Login| snapshot.users.iter().any(|u| u.login.as_deref() == Some(login));
+        for server in new.iter().flat_map(|node| &node.servers) {
+            server.pools.retain(named);
         }
         self.nodes.store(Arc::new(new));
         Ok(())
@@ -88,10 +117,14 @@ impl Fleet {
             let now = Instant::now();
             while let Some(id) = choice::replica(&state, policy, *after, now, tried) {
                 let server = state.servers[id.index()].clone();
-                match Lease::take(server.clone(), node, id).await {
+                match Lease::take(server.clone(), self.login.as_ref(), node, id).await {
                     Ok(lease) => return Ok(lease),
                     // It is alive and busy: so are the others, or it would not have been chosen.
                     Err(fault) if fault.code == Code::POOL_TIMEOUT => return Err(fault),
+                    // A user's role that the server doesn't let in says nothing about the server.
+                    Err(fault) if fault.code == Code::SERVER_LOGIN && self.login.is_some() => {
+                        return Err(fault);
+                    }
                     Err(fault) => suspect(&server, &fault),
                 }
                 tried |= 1 << id.0;
@@ -104,7 +137,7 @@ impl Fleet {
             let message = format!("no server of node {} is its primary at the moment", state.name);
             return Err(Fault::new(Code::NODE_DOWN, message));
         };
-        Lease::take(server, node, id).await
+        Lease::take(server, self.login.as_ref(), node, id).await
     }
 
     /// A connection to one particular server, for `control` and tests of what a server holds.
@@ -113,7 +146,7 @@ impl Fleet {
         let server = state.server(id).cloned();
         let server =
             server.ok_or_else(|| Fault::new(Code::NODE_DOWN, "the server is not in the rules any more"))?;
-        Lease::take(server, node, id).await
+        Lease::take(server, self.login.as_ref(), node, id).await
     }
 
     /// One lease per entry, in the order given; taken in the order of node ids, so that two scatters
@@ -150,7 +183,7 @@ async fn sweep(fleet: Weak<Fleet>, every: Duration) {
         tokio::time::sleep(every).await;
         let Some(fleet) = fleet.upgrade() else { return };
         for server in fleet.nodes().iter().flat_map(|node| &node.servers) {
-            server.pool.sweep();
+            server.pools.sweep();
         }
     }
 }

@@ -1,16 +1,20 @@
-//! Logging into a server: trust, cleartext password, md5, SCRAM-SHA-256.
+//! Logging into a server: trust, cleartext password, md5, SCRAM-SHA-256, bound to the TLS connection where
+//! there is one.
 
 use std::io;
 use std::time::Duration;
 
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 
 use super::conn::Conn;
 use super::run::ServerError;
 use super::stream::Stream;
 use crate::model::{Code, Fault};
 use crate::topology;
+use crate::topology::tls;
 use crate::wire::postgres::backend::Auth;
 use crate::wire::postgres::{Frame, frontend};
 
@@ -41,7 +45,11 @@ impl Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self::down(error)
+        match error.kind() {
+            // It is there, and not who or how the rules want it.
+            io::ErrorKind::PermissionDenied => Self::login(error),
+            _ => Self::down(error),
+        }
     }
 }
 
@@ -58,7 +66,7 @@ impl From<Fault> for Refusal {
 
 pub(super) async fn connect(server: &topology::Server, timeout: Duration) -> Result<Conn, Refusal> {
     let login = async {
-        let (stream, peer) = Stream::connect(&server.host, server.port).await?;
+        let (stream, peer) = Stream::connect(&server.host, server.port, server.tls.as_ref()).await?;
         let mut conn = Conn::new(stream, peer);
         log_in(&mut conn, server).await?;
         Ok(conn)
@@ -81,10 +89,15 @@ async fn log_in(conn: &mut Conn, server: &topology::Server) -> Result<(), Refusa
     }
     conn.queue_untagged(|out| frontend::startup(out, params));
     conn.expect_login();
+    let must_bind = binding(server) == Some(tls::ChannelBinding::Require);
+    let mut bound = false;
     loop {
         let frame = conn.next_frame().await?;
         match frame.tag {
-            b'R' => answer(conn, &frame, server).await?,
+            b'R' if must_bind && !bound && !matches!(auth(&frame)?, Auth::Sasl { .. }) => {
+                return Err(Refusal::login(NO_BINDING));
+            }
+            b'R' => bound |= answer(conn, &frame, server).await?,
             b'Z' => return Ok(()),
             b'E' => return Err(refused(frame)),
             // ParameterStatus and BackendKeyData are noted by the connection; notices say nothing of use.
@@ -93,32 +106,68 @@ async fn log_in(conn: &mut Conn, server: &topology::Server) -> Result<(), Refusa
     }
 }
 
-/// Answers an authentication request.
-async fn answer(conn: &mut Conn, frame: &Frame, server: &topology::Server) -> Result<(), Refusal> {
+const NO_BINDING: &str = "the rules require channel binding, and the server's login has none";
+
+fn binding(server: &topology::Server) -> Option<tls::ChannelBinding> {
+    server.tls.as_ref().map(|tls| tls.channel_binding)
+}
+
+/// Answers an authentication request; true: with a login that is bound to the TLS connection.
+async fn answer(conn: &mut Conn, frame: &Frame, server: &topology::Server) -> Result<bool, Refusal> {
     match auth(frame)? {
-        Auth::Ok => Ok(()),
+        Auth::Ok => Ok(false),
         Auth::Cleartext => {
             let password = password(server)?;
             frontend::password(conn.write_buf(), password.as_bytes());
-            Ok(())
+            Ok(false)
         }
         Auth::Md5 { salt } => {
             let hash = md5_hash(server.user.as_bytes(), password(server)?.as_bytes(), salt);
             frontend::password(conn.write_buf(), hash.as_bytes());
-            Ok(())
+            Ok(false)
         }
-        Auth::Sasl { mechanisms } if mechanisms.contains(&SCRAM_SHA_256.as_bytes()) => {
-            scram(conn, password(server)?).await
+        Auth::Sasl { mechanisms } => {
+            let offered = |name: &str| mechanisms.contains(&name.as_bytes());
+            let wanted = binding(server).filter(|_| conn.is_encrypted());
+            let hash = conn.end_point();
+            let chosen = match (wanted, hash) {
+                (Some(tls::ChannelBinding::Prefer | tls::ChannelBinding::Require), Some(hash))
+                    if offered(SCRAM_SHA_256_PLUS) =>
+                {
+                    Chosen::Bound(ChannelBinding::tls_server_end_point(hash))
+                }
+                (Some(tls::ChannelBinding::Require), _) => return Err(Refusal::login(NO_BINDING)),
+                // It is said that Margay could have: a server that had offered it sees the fraud.
+                (Some(tls::ChannelBinding::Prefer), Some(_)) => Chosen::Plain(ChannelBinding::unrequested()),
+                (Some(tls::ChannelBinding::Prefer), None)
+                | (Some(tls::ChannelBinding::Disable) | None, _) => {
+                    Chosen::Plain(ChannelBinding::unsupported())
+                }
+            };
+            if matches!(chosen, Chosen::Plain(_)) && !offered(SCRAM_SHA_256) {
+                return Err(Refusal::login(UNKNOWN));
+            }
+            scram(conn, password(server)?, chosen).await
         }
-        Auth::Sasl { .. } | Auth::SaslContinue(_) | Auth::SaslFinal(_) | Auth::Other(_) => Err(
-            Refusal::login("the server asks for an authentication that Margay doesn't know"),
-        ),
+        Auth::SaslContinue(_) | Auth::SaslFinal(_) | Auth::Other(_) => Err(Refusal::login(UNKNOWN)),
     }
 }
 
-async fn scram(conn: &mut Conn, password: &str) -> Result<(), Refusal> {
-    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
-    frontend::sasl_initial(conn.write_buf(), SCRAM_SHA_256.as_bytes(), scram.message());
+const UNKNOWN: &str = "the server asks for an authentication that Margay doesn't know";
+
+/// The mechanism, and what it says of channel binding.
+enum Chosen {
+    Bound(ChannelBinding),
+    Plain(ChannelBinding),
+}
+
+async fn scram(conn: &mut Conn, password: &str, chosen: Chosen) -> Result<bool, Refusal> {
+    let (mechanism, binding, bound) = match chosen {
+        Chosen::Bound(binding) => (SCRAM_SHA_256_PLUS, binding, true),
+        Chosen::Plain(binding) => (SCRAM_SHA_256, binding, false),
+    };
+    let mut scram = ScramSha256::new(password.as_bytes(), binding);
+    frontend::sasl_initial(conn.write_buf(), mechanism.as_bytes(), scram.message());
     loop {
         let frame = conn.next_frame().await?;
         match frame.tag {
@@ -133,7 +182,10 @@ async fn scram(conn: &mut Conn, password: &str) -> Result<(), Refusal> {
                 frontend::sasl_response(conn.write_buf(), scram.message());
             }
             // Proves that the server knows the password too.
-            Auth::SaslFinal(data) => return scram.finish(data).map_err(Refusal::login),
+            Auth::SaslFinal(data) => {
+                scram.finish(data).map_err(Refusal::login)?;
+                return Ok(bound);
+            }
             Auth::Ok | Auth::Cleartext | Auth::Md5 { .. } | Auth::Sasl { .. } | Auth::Other(_) => {
                 return Err(Refusal::login("the server broke off the SCRAM exchange"));
             }

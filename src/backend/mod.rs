@@ -3,11 +3,13 @@
 
 mod cancel;
 mod choice;
+mod client;
 pub mod conn;
 pub mod fleet;
 mod login;
 mod node;
 pub mod pool;
+mod pools;
 pub mod prepared;
 mod run;
 pub mod server;
@@ -17,6 +19,7 @@ mod track;
 
 pub use cancel::CancelTarget;
 pub use choice::Want;
+pub use client::{OpenError, Purpose, open_client};
 pub use conn::{Chunk, Conn, Relay, Stop};
 pub use fleet::Fleet;
 pub use node::NodeState;

@@ -13,7 +13,7 @@ use super::login::{self, Refusal};
 use super::server::{Health, ServerState, Tally};
 use super::stream::Breaker;
 use crate::model::{Code, Fault, NodeId, ServerId};
-use crate::topology::{self, PoolLimits};
+use crate::topology::{self, Login, PoolLimits};
 
 /// What deadpool asks for connections.
 pub(super) struct Opener {
@@ -137,8 +137,22 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) async fn take(server: Arc<ServerState>, node: NodeId, id: ServerId) -> Result<Lease, Fault> {
-        match server.pool.inner.get().await {
+    /// `login`: as whom; None: as the server's own entry says.
+    pub(super) async fn take(
+        server: Arc<ServerState>,
+        login: Option<&Arc<Login>>,
+        node: NodeId,
+        id: ServerId,
+    ) -> Result<Lease, Fault> {
+        let of_login;
+        let pool = match login {
+            None => &server.pools.own,
+            Some(login) => {
+                of_login = server.pools.of(login);
+                &*of_login
+            }
+        };
+        match pool.inner.get().await {
             Ok(object) => {
                 server.active.fetch_add(1, Relaxed);
                 Ok(Lease {
@@ -151,7 +165,7 @@ impl Lease {
             }
             Err(error) => {
                 server.tally.errors.fetch_add(1, Relaxed);
-                Err(fault(&server, error))
+                Err(fault(&server, pool, error))
             }
         }
     }
@@ -215,7 +229,7 @@ impl Drop for Lease {
 }
 
 /// What a client may read; the server's own words go to the operator.
-fn fault(server: &ServerState, error: PoolError<Refusal>) -> Fault {
+fn fault(server: &ServerState, pool: &Pool, error: PoolError<Refusal>) -> Fault {
     match error {
         PoolError::Backend(refusal) => {
             // Once it is known to be down, each statement that needs it would say so again.
@@ -234,7 +248,7 @@ fn fault(server: &ServerState, error: PoolError<Refusal>) -> Fault {
             }
         }
         PoolError::Timeout(_) => {
-            let limits = server.pool.inner.status();
+            let limits = pool.inner.status();
             let message = format!("{}: no connection became free in time", server.label());
             Fault::new(Code::POOL_TIMEOUT, message).detail(format!(
                 "all {} connections are in use, {} statements wait",

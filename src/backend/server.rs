@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use super::pool::Pool;
+use super::pools::Pools;
 use crate::topology::{self, PoolLimits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct ServerState {
     label: Arc<str>,
     server: Arc<topology::Server>,
     limits: PoolLimits,
-    pub(super) pool: Pool,
+    pub(super) pools: Pools,
     health: AtomicU8,
     role: AtomicU8,
     lsn: AtomicU64,
@@ -57,7 +57,7 @@ impl ServerState {
         let tally = Arc::new(Tally::default());
         Self {
             label: label.into(),
-            pool: Pool::new(server.clone(), &limits, tally.clone()),
+            pools: Pools::new(server.clone(), limits.clone(), tally.clone()),
             server,
             limits,
             health: AtomicU8::new(0),
@@ -98,7 +98,7 @@ impl ServerState {
             m.idle_timeout,
             m.max_lifetime,
         );
-        &*self.label == label && way && pool
+        &*self.label == label && way && pool && a.tls == b.tls && a.near == b.near
     }
 
     pub fn health(&self) -> Health {
@@ -134,12 +134,12 @@ impl ServerState {
 
     /// Connections open, on loan or idle.
     pub fn open_connections(&self) -> usize {
-        self.pool.size()
+        self.pools.size()
     }
 
     /// Statements that wait for a connection.
     pub fn waiting(&self) -> usize {
-        self.pool.waiting()
+        self.pools.waiting()
     }
 
     /// Last LSN that a replica was seen to have replayed, or a primary to have written.
@@ -188,7 +188,7 @@ impl ServerState {
     }
 
     pub(super) fn cut(&self, why: &str) {
-        let count = self.pool.cut();
+        let count = self.pools.cut();
         if count > 0 {
             tracing::warn!(server = %self.label, count, why, "connections are cut");
         }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::topology::Node;
 
-use super::connect::{Link, LinkError};
+use super::connect::{Link, LinkError, identifier, literal};
 use super::problems::Watch;
 use super::shared::{Shared, postgres_nodes};
 
@@ -106,5 +106,33 @@ async fn prepare_until_done(shared: Arc<Shared>, node: Arc<Node>) {
 
 async fn prepare_node(shared: &Shared, node: &Node) -> Result<(), LinkError> {
     let mut held = shared.primary(node).await?;
-    prepare(held.link()).await
+    prepare(held.link()).await?;
+    let snapshot = shared.snapshot();
+    let mut roles: Vec<&str> = snapshot
+        .users
+        .iter()
+        .filter_map(|u| Some(&*u.login.as_ref()?.user))
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    admit(held.link(), &roles).await
+}
+
+/// Lets the roles by which users reach the servers write decisions of their own commits; not read,
+/// change or delete anyone's. Where they may already, or aren't there, nothing is done.
+async fn admit(link: &mut Link, roles: &[&str]) -> Result<(), LinkError> {
+    for role in roles {
+        let lacks = format!(
+            "SELECT count(*) FROM pg_roles WHERE rolname = {} \
+             AND NOT (has_schema_privilege(oid, 'margay', 'USAGE') AND has_table_privilege(oid, 'margay.decision', 'INSERT'))",
+            literal(role)
+        );
+        if link.ask_one(&lacks).await?.as_deref() == Some("1") {
+            let role = identifier(role);
+            let sql =
+                format!("GRANT USAGE ON SCHEMA margay TO {role}; GRANT INSERT ON margay.decision TO {role}");
+            link.ask(&sql).await?;
+        }
+    }
+    Ok(())
 }

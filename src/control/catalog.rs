@@ -9,6 +9,7 @@ use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
 use crate::model::{NodeId, ShardId, TableName};
+use crate::plan;
 use crate::topology::placement::physical_name;
 use crate::topology::{Database, Layout, Spread};
 
@@ -249,6 +250,9 @@ fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
                 a.name, b.type_name, a.type_name
             ));
         }
+        if a.type_modifier != b.type_modifier {
+            return Some(format!("column {} has another length or precision", a.name));
+        }
         if a.not_null != b.not_null {
             return Some(format!("column {} is NOT NULL on one of them only", a.name));
         }
@@ -317,6 +321,7 @@ fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
         name: row.name.into(),
         type_name: row.type_name.into(),
         type_oid: row.type_oid,
+        type_modifier: row.type_modifier,
         not_null: row.not_null,
     }
 }
@@ -357,6 +362,9 @@ const PURE_TAGS: [&str; 13] = [
     "COALESCEEXPR",
 ];
 
+/// Further kinds whose value depends on the session's settings, names and time at most.
+const SESSION_TAGS: [&str; 2] = ["SQLVALUEFUNCTION", "COERCEVIAIO"];
+
 fn default(row: &ColumnRow) -> ColumnDefault {
     if row.generated {
         return ColumnDefault::Generated;
@@ -371,21 +379,14 @@ fn default(row: &ColumnRow) -> ColumnDefault {
     if row.volatility == 'i' && row.tags.iter().all(|tag| PURE_TAGS.contains(&tag.as_str())) {
         return ColumnDefault::Constant(text);
     }
-    if is_now(&text, &row.type_name) {
-        ColumnDefault::Now(text)
+    let known = |tag: &String| PURE_TAGS.contains(&tag.as_str()) || SESSION_TAGS.contains(&tag.as_str());
+    if row.volatility != 'v'
+        && row.tags.iter().all(known)
+        && plan::is_of_session(&text, row.volatility == 's')
+    {
+        ColumnDefault::OfSession(text)
     } else {
         ColumnDefault::Volatile(text)
-    }
-}
-
-/// Whether the column gets the same value when the transaction's time is written in its place as
-/// a timestamptz.
-fn is_now(text: &str, type_name: &str) -> bool {
-    match text {
-        "now()" | "CURRENT_TIMESTAMP" | "transaction_timestamp()" | "statement_timestamp()" => true,
-        "CURRENT_DATE" => type_name == "date",
-        "LOCALTIMESTAMP" => type_name == "timestamp without time zone",
-        _ => false,
     }
 }
 

@@ -38,7 +38,7 @@ fn columns_sql() -> String {
                 IN (18, 19, 25, 1042, 1043), t.typcategory = 'A', \
             a.attidentity, a.attgenerated, \
             coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(t.typdefaultbin, 0)), \
-            x.tags, x.volatility \
+            x.tags, x.volatility, a.atttypmod \
          FROM pg_attribute a \
          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_type t ON t.oid = a.atttypid \
@@ -140,6 +140,7 @@ pub struct ColumnRow {
     pub name: String,
     pub type_name: String,
     pub type_oid: u32,
+    pub type_modifier: i32,
     pub not_null: bool,
     pub collation: CollationRow,
     /// The type (or its element, or the domain's base) is one of the server's own texts: a type of
@@ -256,6 +257,7 @@ fn column_row(row: &SimpleQueryRow) -> Result<ColumnRow, LinkError> {
         name: text(row, 1)?.to_owned(),
         type_name: text(row, 2)?.to_owned(),
         type_oid: oid(row, 3)?,
+        type_modifier: number(row, 13)?,
         not_null: text(row, 4)? == "t",
         collation: collation_row(text(row, 5)?)?,
         plain_text: text(row, 6)? == "t",
@@ -322,6 +324,12 @@ fn oid(row: &SimpleQueryRow, at: usize) -> Result<u32, LinkError> {
     let text = text(row, at)?;
     text.parse()
         .map_err(|_| LinkError::Answer(format!("{text:?} where an oid was asked for")))
+}
+
+fn number(row: &SimpleQueryRow, at: usize) -> Result<i32, LinkError> {
+    let text = text(row, at)?;
+    text.parse()
+        .map_err(|_| LinkError::Answer(format!("{text:?} where a number was asked for")))
 }
 
 fn first_char(text: &str) -> char {

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+use crate::backend::{OpenError, Purpose, open_client};
 use crate::topology::Server;
 
 /// As the servers' pg_stat_activity shows these connections.
@@ -70,35 +70,15 @@ pub struct Link {
 impl Link {
     /// Connects and logs in within `limit`, which then is the limit of every statement too.
     pub async fn open(server: &Server, limit: Duration) -> Result<Link, LinkError> {
-        let mut config = tokio_postgres::Config::new();
-        if server.host.starts_with('/') {
-            config.host_path(&*server.host);
-        } else {
-            config.host(&*server.host);
-        }
-        config
-            .port(server.port)
-            .user(&*server.user)
-            .dbname(&*server.database)
-            .application_name(APPLICATION)
-            .options(OPTIONS)
-            .ssl_mode(SslMode::Disable)
-            // Ours comes first: it is told apart from a refusal.
-            .connect_timeout(limit * 2)
-            .keepalives(true)
-            .keepalives_idle(Duration::from_secs(30))
-            .tcp_user_timeout(limit.max(Duration::from_secs(5)));
-        if let Some(password) = &server.password {
-            config.password(password.as_bytes());
-        }
-        let (client, connection) = timeout(limit, config.connect(NoTls))
-            .await
-            .map_err(|_| LinkError::Timeout(limit))??;
-        // It ends by itself when the client is dropped or the socket breaks; the error reaches
-        // whoever asks next.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
+        let purpose = Purpose {
+            application: APPLICATION,
+            options: OPTIONS,
+            limit,
+        };
+        let client = open_client(server, purpose).await.map_err(|error| match error {
+            OpenError::Timeout(limit) => LinkError::Timeout(limit),
+            OpenError::Postgres(error) => LinkError::Postgres(error),
+        })?;
         Ok(Link {
             client,
             limit,

@@ -76,6 +76,10 @@ impl Hold {
         let before = Arc::clone(&block.before);
         let sets = block.has_sets();
         let (writers, readers): (Vec<_>, Vec<_>) = block.branches.into_iter().partition(|b| b.wrote);
+        // A transaction with temporary objects, LISTEN or NOTIFY can't be prepared. These are on the shell's
+        // node alone, so it coordinates: its own transaction is committed as it is.
+        let mut writers = writers;
+        writers.sort_by_key(|branch| branch.node != self.database.shell);
         let result = if two_phase {
             let (readers, result) = futures_util::join!(end_readers(readers), two_phases(self, writers));
             self.let_go(readers, sets);
@@ -307,6 +311,8 @@ async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
             while Instant::now() < deadline {
                 if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
                     let gid = format!("{base}:{part}");
+                    // The server lets only who prepared it finish it.
+                    let server = hold.fleet.logged_in(&server);
                     match recovery::finish(&server, &gid, Outcome::Committed).await {
                         Ok(()) => return true,
                         Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),

@@ -13,13 +13,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::backend::Frame;
 use crate::merge::{same_tags, sum_tags};
 use crate::model::{Code, Fault};
-use crate::plan::{CopyField, CopyFormat, CopyIn, CopyRows, CopyTarget, Filled};
+use crate::plan::{CopyField, CopyFill, CopyFormat, CopyIn, CopyRows, CopyTarget};
 use crate::wire::postgres::backend::{self, Message};
 use crate::wire::postgres::frontend;
 
 use super::copy_rows::{Field, LineEnd, Piece, Row, Splitter, fields};
 use super::lane::{Event, Lane};
-use super::scatter::{Request, Told, put, wants_no_data};
+use super::scatter::{Request, Told, bound, put, wants_no_data};
 use super::{Client, Failure};
 
 /// Rows collected into one CopyData message of a server.
@@ -48,11 +48,11 @@ pub(super) async fn copy_in(
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
+    check_encoding(&copy.rows, client)?;
+    let response = begin(lanes, request, client).await?;
     if wants_no_data(request) {
         put(client, b'n', b"");
     }
-    check_encoding(&copy.rows, client)?;
-    let response = begin(lanes, client).await?;
     let Ok(Message::CopyIn(all)) = backend::decode(b'G', &response) else {
         return Err(Fault::new(Code::SERVER_PROTOCOL, "a CopyInResponse that can't be read").into());
     };
@@ -102,8 +102,9 @@ fn check_encoding(rows: &CopyRows, client: &Client<'_>) -> Result<(), Fault> {
 }
 
 /// Every server wants data.
-async fn begin(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Bytes, Failure> {
+async fn begin(lanes: &mut [Lane], request: Request<'_>, client: &mut Client<'_>) -> Result<Bytes, Failure> {
     let mut response: Option<Bytes> = None;
+    let mut bound_told = false;
     for (at, lane) in lanes.iter_mut().enumerate() {
         loop {
             match lane.next(client, at == 0).await? {
@@ -118,7 +119,8 @@ async fn begin(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Bytes, Fai
                     response = Some(body);
                     break;
                 }
-                Event::Other | Event::Bound => {}
+                Event::Bound => bound(request, &mut bound_told, client),
+                Event::Other => {}
                 Event::Description(..)
                 | Event::Row(..)
                 | Event::Complete(..)
@@ -328,12 +330,12 @@ impl Feeding<'_> {
                 .checked_sub(rows.columns)
                 .and_then(|at| self.copy.filled.get(at));
             keys.push(match (filled, field) {
-                (Some(Filled::NextId), _) => {
+                (Some(CopyFill::NextId), _) => {
                     let next = client.copy.next_id()?;
                     id = Some(next);
                     CopyField::Id(next)
                 }
-                (Some(Filled::Value { binary, .. }), _) => CopyField::Binary(binary),
+                (Some(CopyFill::Value { binary, .. }), _) => CopyField::Binary(binary),
                 (None, Field::Null) => CopyField::Null,
                 (None, Field::Missing) => {
                     missing = true;
@@ -375,14 +377,14 @@ impl Feeding<'_> {
         }
         for filled in &self.copy.filled {
             let (text, binary): (String, Vec<u8>) = match filled {
-                Filled::NextId => {
+                CopyFill::NextId => {
                     let next = match id.take() {
                         Some(next) => next,
                         None => client.copy.next_id()?,
                     };
                     (next.to_string(), next.to_be_bytes().to_vec())
                 }
-                Filled::Value { text, binary } => (text.to_string(), binary.to_vec()),
+                CopyFill::Value { text, binary } => (text.to_string(), binary.to_vec()),
             };
             match rows.format {
                 CopyFormat::Binary => {

@@ -11,7 +11,7 @@ use crate::plan::{CopyFormat, CopyOut};
 use crate::wire::postgres::backend;
 
 use super::lane::{Event, Lane, any};
-use super::scatter::{Request, Told, put, wants_no_data};
+use super::scatter::{Request, Told, bound, put, wants_no_data};
 use super::{Client, Failure};
 
 /// Signature, flags, and the length of the extension behind them.
@@ -33,9 +33,7 @@ pub(super) async fn copy_out(
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
-    if wants_no_data(request) {
-        backend::no_data(client.out.buf());
-    }
+    let (mut bound_told, mut no_data) = (false, wants_no_data(request));
     let mut response: Option<Bytes> = None;
     // The header line of the part that came first; the others' must be the same.
     let mut header: Option<Bytes> = None;
@@ -45,6 +43,9 @@ pub(super) async fn copy_out(
         match event {
             Event::CopyOut(body) => match &response {
                 None => {
+                    if std::mem::take(&mut no_data) {
+                        backend::no_data(client.out.buf());
+                    }
                     put(client, b'H', &body);
                     response = Some(body);
                 }
@@ -94,7 +95,8 @@ pub(super) async fn copy_out(
                 )
                 .into());
             }
-            Event::Other | Event::Bound => {}
+            Event::Bound => bound(request, &mut bound_told, client),
+            Event::Other => {}
         }
     }
     if copy.format == CopyFormat::Binary {

@@ -51,7 +51,8 @@ impl Decisions {
             }
             std::mem::take(&mut state.done)
         };
-        let fleet = Arc::clone(fleet);
+        // The row was written as whoever the client is on the servers, who may not delete any.
+        let fleet = fleet.of_login(None);
         tokio::spawn(async move {
             let mut nodes: Vec<NodeId> = batch.iter().map(|(n, _)| *n).collect();
             nodes.sort_unstable();

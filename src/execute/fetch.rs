@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use crate::backend::StatementName;
 use crate::merge::{Merger, Step, widen_formats};
 use crate::model::{Code, Fault, NodeId};
 use crate::plan::{Plan, RowMerge, Text};
@@ -84,7 +85,12 @@ pub async fn open(
             Text::Spliced(spliced) => spliced,
         };
         let text = text.as_bytes().get(offset..).unwrap_or_default();
-        let (name, fresh) = seat.lease.prepare(statement_key(text, types, &settings, epoch));
+        // A text that holds this moment's time isn't kept.
+        let (name, fresh) = if plan.once {
+            (StatementName::from(""), true)
+        } else {
+            seat.lease.prepare(statement_key(text, types, &settings, epoch))
+        };
         let out = seat.lease.write_buf();
         if fresh {
             frontend::parse(out, name.as_bytes(), text, types.iter().copied());

@@ -86,8 +86,13 @@ impl Lane {
                 client.out.pass(&frame.bytes).await;
                 Event::Other
             }
+            // Of the one connection that the client keeps.
+            (b'A', _) => {
+                client.out.pass(&frame.bytes).await;
+                Event::Other
+            }
             (b'2', _) => Event::Bound,
-            (b'I' | b'1' | b'3' | b'n' | b't' | b'N' | b'A', _) => Event::Other,
+            (b'I' | b'1' | b'3' | b'n' | b't' | b'N', _) => Event::Other,
             (b'G', Some(_)) => Event::CopyIn(frame.bytes.slice(5..)),
             (b'H', Some(_)) => Event::CopyOut(frame.bytes.slice(5..)),
             (b'd', Some(part)) => Event::CopyData(part, frame.bytes.slice(5..)),

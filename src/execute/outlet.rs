@@ -60,7 +60,10 @@ impl Outlet {
             return;
         }
         self.sent += self.buf.len() as u64;
-        if !self.gone && self.socket.write_all(&self.buf).await.is_err() {
+        // A TLS stream holds back what the socket didn't take; for TCP the flush does nothing.
+        if !self.gone
+            && (self.socket.write_all(&self.buf).await.is_err() || self.socket.flush().await.is_err())
+        {
             self.gone = true;
         }
         self.buf.clear();

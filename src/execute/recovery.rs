@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
 
-use crate::backend::{Fleet, Health};
+use crate::backend::{Fleet, Health, OpenError, Purpose, open_client};
 use crate::model::NodeId;
 use crate::topology::{Engine, Server, Snapshot};
 
@@ -79,10 +79,10 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
     // Decisions are listed before the prepared transactions: see `forget`.
     let old_decisions = list_decisions(&clients, &mut report).await;
     let mut all_nodes_seen = report.problems.is_empty();
-    let mut prepared: Vec<(NodeId, String, bool)> = Vec::new();
+    let mut prepared: Vec<(NodeId, Prepared)> = Vec::new();
     for (node, client) in &clients {
         match list_prepared(client, older_than).await {
-            Ok(found) => prepared.extend(found.into_iter().map(|(gid, old)| (*node, gid, old))),
+            Ok(found) => prepared.extend(found.into_iter().map(|one| (*node, one))),
             Err(problem) => {
                 all_nodes_seen = false;
                 report.problems.push(problem);
@@ -90,24 +90,24 @@ pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -
         }
     }
     let mut outcomes: HashMap<String, Outcome> = HashMap::new();
-    for (node, gid, old) in &prepared {
-        if !*old {
+    for (node, one) in &prepared {
+        if !one.old {
             report.left += 1;
             continue;
         }
-        match finish_one(snapshot, &clients, *node, gid, &mut outcomes).await {
+        match finish_one(fleet, snapshot, &clients, *node, one, &mut outcomes).await {
             Ok(Outcome::Committed) => report.committed += 1,
             Ok(Outcome::Aborted) => report.rolled_back += 1,
             Err(problem) => {
                 report.left += 1;
-                report.problems.push(format!("{gid}: {problem}"));
+                report.problems.push(format!("{}: {problem}", one.gid));
             }
         }
     }
     if all_nodes_seen {
         let open: HashSet<&str> = prepared
             .iter()
-            .filter_map(|(_, gid, _)| Some(split_gid(gid)?.base))
+            .filter_map(|(_, one)| Some(split_gid(&one.gid)?.base))
             .collect();
         forget(&clients, old_decisions, &open, &mut report).await;
     }
@@ -168,30 +168,45 @@ async fn connect_to(fleet: &Fleet, node: NodeId) -> Result<Asked, String> {
     connect(&server).await
 }
 
-/// The gids of prepared transactions, and whether each is old enough to be touched.
-async fn list_prepared(asked: &Asked, older_than: Duration) -> Result<Vec<(String, bool)>, String> {
+/// A prepared transaction as a server lists it.
+struct Prepared {
+    gid: String,
+    /// Who prepared it and may finish it: beside superusers nobody else.
+    owner: String,
+    /// Old enough to be touched.
+    old: bool,
+}
+
+async fn list_prepared(asked: &Asked, older_than: Duration) -> Result<Vec<Prepared>, String> {
     let seconds = older_than.as_secs_f64();
     let parameters: [&(dyn ToSql + Sync); 1] = [&seconds];
     let rows = asked.client.query(
-        "SELECT gid, clock_timestamp() - prepared >= make_interval(secs => $1)
+        "SELECT gid, owner::text, clock_timestamp() - prepared >= make_interval(secs => $1)
            FROM pg_prepared_xacts WHERE gid LIKE 'margay:%' AND database = current_database()",
         &parameters,
     );
     let rows = asked.answer(rows).await?;
-    let found = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let found = rows.iter().map(|row| {
+        Ok(Prepared {
+            gid: row.try_get(0)?,
+            owner: row.try_get(1)?,
+            old: row.try_get(2)?,
+        })
+    });
     found
         .collect::<Result<Vec<_>, tokio_postgres::Error>>()
         .map_err(|e| explain(&e))
 }
 
 async fn finish_one(
+    fleet: &Fleet,
     snapshot: &Snapshot,
     clients: &HashMap<NodeId, Asked>,
     node: NodeId,
-    gid: &str,
+    one: &Prepared,
     outcomes: &mut HashMap<String, Outcome>,
 ) -> Result<Outcome, String> {
-    let parts = split_gid(gid).ok_or("not a gid of this version")?;
+    let parts = split_gid(&one.gid).ok_or("not a gid of this version")?;
     let outcome = match outcomes.get(parts.base) {
         Some(known) => *known,
         None => {
@@ -207,7 +222,15 @@ async fn finish_one(
         }
     };
     let client = clients.get(&node).ok_or("the node was lost")?;
-    finish_prepared(client, gid, outcome).await?;
+    let server = primary_server(fleet, node).ok_or("no primary is known")?;
+    let logins = snapshot.users.iter().filter_map(|user| user.login.as_ref());
+    match logins.into_iter().find(|login| *login.user == *one.owner) {
+        Some(login) if *one.owner != *server.user => {
+            finish(&server.with_login(login), &one.gid, outcome).await?;
+        }
+        // Its own, or that of a user who left the rules, which a superuser can still finish.
+        Some(_) | None => finish_prepared(client, &one.gid, outcome).await?,
+    }
     Ok(outcome)
 }
 
@@ -360,27 +383,15 @@ const OPTIONS: &str = "-c search_path=pg_catalog -c default_transaction_read_onl
      -c default_transaction_isolation=read\\ committed -c synchronous_commit=on -c statement_timeout=0";
 
 async fn connect(server: &Server) -> Result<Asked, String> {
-    let mut config = tokio_postgres::Config::new();
-    if server.host.starts_with('/') {
-        config.host_path(&*server.host);
-    } else {
-        config.host(&*server.host);
-    }
-    config
-        .port(server.port)
-        .user(&*server.user)
-        .dbname(&*server.database)
-        .application_name("margay recovery");
-    config.options(OPTIONS);
-    if let Some(password) = &server.password {
-        config.password(password.as_bytes());
-    }
-    // The crate's own limit ends with the TCP handshake, which a frozen server still makes.
-    let connected = timeout(ANSWER_WITHIN, config.connect(NoTls)).await;
-    let connected = connected.map_err(|_| format!("no login within {ANSWER_WITHIN:?}"))?;
-    let (client, connection) = connected.map_err(|e| explain(&e))?;
-    // Ends by itself when the client is dropped.
-    tokio::spawn(connection);
+    let purpose = Purpose {
+        application: "margay recovery",
+        options: OPTIONS,
+        limit: ANSWER_WITHIN,
+    };
+    let client = open_client(server, purpose).await.map_err(|error| match error {
+        OpenError::Postgres(error) => explain(&error),
+        OpenError::Timeout(_) => error.to_string(),
+    })?;
     Ok(Asked {
         client,
         silent: AtomicBool::new(false),

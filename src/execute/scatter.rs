@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes};
 use futures_util::future::join_all;
 
-use crate::backend::Settings;
+use crate::backend::{Settings, StatementName};
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
 use crate::model::{Code, Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
@@ -30,6 +30,8 @@ pub enum Request<'r> {
         bind: &'r Bind<'r>,
         describe: bool,
         max_rows: u32,
+        /// The client waits for BindComplete: it comes when a server has taken the values.
+        owes_bind: bool,
     },
     /// EXECUTE in SQL: as bound parameters for the servers, as a plain statement for the client.
     Executed {
@@ -158,7 +160,11 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
         Request::Extended { types, bind, .. } | Request::Executed { types, bind, .. } => {
-            let (name, fresh) = lease.prepare(statement_key(text, types, settings.0, settings.1));
+            let (name, fresh) = if plan.once {
+                (StatementName::from(""), true)
+            } else {
+                lease.prepare(statement_key(text, types, settings.0, settings.1))
+            };
             let out = lease.write_buf();
             if fresh {
                 frontend::parse(out, name.as_bytes(), text, types.iter().copied());
@@ -209,6 +215,14 @@ fn wants_description(request: Request<'_>) -> bool {
     }
 }
 
+/// A server has taken the values: the first one that says so is told.
+pub(super) fn bound(request: Request<'_>, told: &mut bool, client: &mut Client<'_>) {
+    let owes = matches!(request, Request::Extended { owes_bind: true, .. });
+    if owes && !std::mem::replace(told, true) {
+        backend::bind_complete(client.out.buf());
+    }
+}
+
 /// The client asked for columns, and there are none.
 pub(super) fn wants_no_data(request: Request<'_>) -> bool {
     match request {
@@ -252,7 +266,7 @@ async fn rows(
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
     let max_rows = request.max_rows();
-    let description = first_description(lanes, client).await?;
+    let description = first_description(lanes, request, client).await?;
     let mut merger = Merger::new(rule, plan.parts.len(), &described(&description, settings, client))?;
     if wants_description(request) {
         let body = merger.client_description();
@@ -313,13 +327,19 @@ fn out_of_turn() -> Fault {
 }
 
 /// Reads the lane of the first part up to its RowDescription.
-async fn first_description(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Bytes, Failure> {
+async fn first_description(
+    lanes: &mut [Lane],
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<Bytes, Failure> {
+    let mut bound_told = false;
     let lane = lanes.iter_mut().find(|lane| lane.parts.front() == Some(&0));
     let lane = lane.ok_or_else(|| Fault::internal("a plan without parts"))?;
     loop {
         match lane.next(client, true).await? {
             Event::Description(_, body) => return Ok(body),
-            Event::Other | Event::Bound => {}
+            Event::Bound => bound(request, &mut bound_told, client),
+            Event::Other => {}
             Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
                 return Err(out_of_turn().into());
             }
@@ -340,6 +360,7 @@ async fn writes(
 ) -> Result<Told, Failure> {
     let (max_rows, mut rows) = (request.max_rows(), 0u64);
     let same = plan.merge == Merge::Same;
+    let mut bound_told = false;
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
     // Without a Describe the columns are told where there are rows, and nothing where there are none.
@@ -368,7 +389,8 @@ async fn writes(
                     *slot = tag;
                 }
             }
-            Event::Other | Event::Bound => {}
+            Event::Bound => bound(request, &mut bound_told, client),
+            Event::Other => {}
             Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
                 return Err(out_of_turn().into());
             }

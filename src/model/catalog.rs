@@ -48,6 +48,8 @@ pub struct ColumnInfo {
     /// As `format_type(atttypid, NULL)` prints it.
     pub type_name: Box<str>,
     pub type_oid: u32,
+    /// `atttypmod`: the length of a varchar(n) plus 4, the precision of a timestamp(n); -1: none.
+    pub type_modifier: i32,
     pub not_null: bool,
     pub collation: Collation,
     pub default: ColumnDefault,
@@ -80,8 +82,9 @@ pub enum ColumnDefault {
     Null,
     /// Immutable: every node gives the same value. The expression as the server prints it.
     Constant(Box<str>),
-    /// `now()`, `CURRENT_TIMESTAMP` and their kin.
-    Now(Box<str>),
+    /// Made of the transaction's time, the session's names and what is the same on every node: `now()`,
+    /// `CURRENT_DATE + 7`, `CURRENT_USER`.
+    OfSession(Box<str>),
     /// Identity, nextval, random, anything else that may differ from node to node.
     Volatile(Box<str>),
     /// GENERATED ALWAYS AS … STORED: computed from the row itself.

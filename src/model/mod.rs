@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod catalog;
+pub mod certificate;
 pub mod fault;
 pub mod ids;
 pub mod names;

@@ -35,6 +35,8 @@ pub enum Command {
     Discard {
         what: Box<str>,
     },
+    /// `SHOW session_authorization`.
+    ShowSessionUser,
     /// `SHOW margay.<name>`.
     ShowMargay(Box<str>),
 }

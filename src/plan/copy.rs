@@ -15,6 +15,7 @@ use crate::topology::{Layout, Sharding, Table};
 use super::analyze::locate;
 use super::compile::{Compiled, Compiler, Route};
 use super::ddl::{shards_at_start, unsupported};
+use super::fixed::is_plain_now;
 use super::insert::{Fill, column_names_of, fill, key_columns, refuse_sequences, wanted_columns};
 use super::lex::{self, Kind};
 use super::query::{Name, Span};
@@ -44,7 +45,7 @@ pub struct CopyOut {
 pub struct CopyIn {
     pub rows: Arc<CopyRows>,
     /// What is appended to each row.
-    pub filled: Vec<Filled>,
+    pub filled: Vec<CopyFill>,
 }
 
 impl PartialEq for CopyIn {
@@ -55,7 +56,7 @@ impl PartialEq for CopyIn {
 
 /// A value that Margay appends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filled {
+pub enum CopyFill {
     NextId,
     /// The same for all rows: in text, and in binary format.
     Value {
@@ -249,7 +250,6 @@ impl Compiler<'_> {
             Home::Sharded(sharding) => match sharding.layout {
                 Layout::PerNode => Route::Same {
                     nodes: sharding.nodes.clone(),
-                    now: Vec::new(),
                 },
                 Layout::Partitioned => {
                     let text = self.copied_as_query(statement, table, columns)?;
@@ -392,13 +392,28 @@ impl Compiler<'_> {
         let together = matches!(&table.home, Home::Sharded(s) if s.nodes.len() > 1);
         refuse_sequences(table, columns, &[])?;
         let (mut added, mut fills) = (Vec::new(), Vec::new());
-        for column in wanted_columns(table, info, broadcast, together) {
-            if !columns.contains(&column)
-                && let Some(fill) = fill(table, info, &column, broadcast, together)?
-            {
-                added.push(column);
-                fills.push(fill);
+        for column in wanted_columns(table, info, broadcast) {
+            if columns.contains(&column) {
+                continue;
             }
+            let Some(filled) = fill(table, info, &column, broadcast, together)? else {
+                continue;
+            };
+            let ty = info.and_then(|i| i.column(&column)).and_then(|c| c.key_type());
+            fills.push(match (filled.fill, ty) {
+                // The server's own default is right where there is one server.
+                (Fill::Default(_), _) if !filled.always => continue,
+                (Fill::Default(text), Some(ty)) if ty.is_time() && is_plain_now(&text) => Fill::Now(ty),
+                (Fill::Default(_), _) => {
+                    return Err(unsupported(&format!(
+                        "COPY that leaves out {}.{column}, whose default is computed,",
+                        table.name
+                    ))
+                    .hint("Name the column in the COPY, and give its values."));
+                }
+                (fill, _) => fill,
+            });
+            added.push(column);
         }
         let format = options.format.unwrap_or(CopyFormat::Text);
         let one = |given: &Option<String>, default: u8| match given.as_deref().map(str::as_bytes) {

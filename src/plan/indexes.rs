@@ -1,6 +1,7 @@
 //! DDL about indexes: they live where their table lives. A unique index sees only its own shard, so
 //! where shards are tables of their own it must hold the sharding key.
 
+use crate::model::catalog::Catalog;
 use crate::model::{Code, Fault, ShardId, TableName};
 use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding, Table};
@@ -44,7 +45,6 @@ impl Compiler<'_> {
             if if_exists {
                 return Ok(Route::Same {
                     nodes: database.nodes(),
-                    now: Vec::new(),
                 });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of
@@ -180,10 +180,14 @@ impl Compiler<'_> {
             }
             r.take_all(&["if", "exists"]);
             let Some(name) = r.name() else { continue };
-            let index = TableName::new(rule.name.schema.clone(), name.last());
-            let known = self.view.database.catalog.indexes.contains_key(&index);
-            if r.is("unique") || r.is("primary") || r.is("exclude") || known {
-                let text = format!("\"{}_{}\"", name.last(), shard.0);
+            let new = r.is("unique") || r.is("primary") || r.is("exclude");
+            let text = if new {
+                Some(format!("{}_{}", name.last(), shard.0))
+            } else {
+                constraint_on(&self.view.database.catalog, name.last(), rule, shard)
+            };
+            if let Some(text) = text {
+                let text = format!("\"{}\"", text.replace('"', "\"\""));
                 out.push(Splice::replace(self.shape.range(name.span), text));
             }
         }
@@ -195,4 +199,24 @@ impl Compiler<'_> {
         let text = format!("\"{}\".\"{}\"", rule.name.schema, physical_name(rule, shard));
         Splice::replace(self.shape.range(name.span), text)
     }
+}
+
+/// The name that a constraint with an index has on a shard that is a table of its own: the given one with
+/// the shard's number, or the server's own making from the shard's name (`legacy_pkey` →
+/// `legacy_03_pkey`). None: it keeps its name.
+pub(super) fn constraint_on(catalog: &Catalog, name: &str, rule: &Table, shard: ShardId) -> Option<String> {
+    let known = |name: &str| {
+        let index = TableName::new(rule.name.schema.clone(), name);
+        catalog.indexes.get(&index).is_some_and(|t| *t == rule.name)
+    };
+    if known(name) {
+        return Some(format!("{name}_{}", shard.0));
+    }
+    let suffix = name.strip_prefix(&*rule.name.table)?;
+    let crate::topology::Spread::Sharded(sharding) = &rule.spread else {
+        return None;
+    };
+    (0..sharding.place.len() as i32)
+        .any(|s| known(&format!("{}{suffix}", physical_name(rule, ShardId(s)))))
+        .then(|| format!("{}{suffix}", physical_name(rule, shard)))
 }

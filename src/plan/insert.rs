@@ -4,7 +4,7 @@ use crate::model::catalog::{ColumnDefault, TableInfo};
 use crate::model::{Code, Fault, KeyType};
 use crate::topology::Generator;
 
-use super::functions;
+use super::fixed::is_plain_now;
 use super::lex::Token;
 use super::prune::key_type;
 use super::query::{Expr, Insert, Span};
@@ -12,11 +12,28 @@ use super::scope::{Home, TableRef};
 use super::value::is_constant;
 
 /// What Margay puts into a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fill {
     NextId,
-    /// The transaction's time, as the type of the column.
+    /// The transaction's time, as the type of the key column.
     Now(KeyType),
+    /// The column's default, an expression of the transaction's time and the session's names.
+    Default(Box<str>),
+}
+
+/// A fill with when it is needed.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    pub fill: Fill,
+    /// Whatever the moment. Else where the proxy has to give the values that the fill is made of.
+    pub always: bool,
+}
+
+/// A cell that is replaced: DEFAULT or now(); in original coordinates.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    pub at: Span,
+    pub filled: Filled,
 }
 
 /// Where a row's value for a key column comes from.
@@ -37,8 +54,7 @@ pub struct Row {
     pub span: Span,
     /// One per key column.
     pub keys: Vec<KeySource>,
-    /// Cells that are replaced: DEFAULT or now().
-    pub replaced: Vec<(Span, Fill)>,
+    pub replaced: Vec<Replaced>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +62,13 @@ pub struct Rows {
     pub rows: Vec<Row>,
     pub key_types: Vec<KeyType>,
     /// Columns appended to the list, with their fill.
-    pub added: Vec<(Box<str>, Fill)>,
+    pub added: Vec<(Box<str>, Filled)>,
     /// Where the added column names go, and what must stand before them (a whole list if none is written).
     pub list_at: u32,
     pub list_prefix: String,
     pub list_suffix: &'static str,
-    /// A key column is a varchar, whose length isn't known.
-    pub cut_blanks: bool,
+    /// Per key column its type modifier. None: not known.
+    pub modifiers: Vec<Option<i32>>,
 }
 
 /// Reads the rows of an INSERT into a sharded or broadcast table, or one with generated columns.
@@ -86,13 +102,13 @@ pub fn rows(
     // Rows that may go to several nodes get one now().
     let together = values.len() > 1 && matches!(&table.home, Home::Sharded(s) if s.nodes.len() > 1);
     let fill_of =
-        |column: &str| -> Result<Option<Fill>, Fault> { fill(table, info, column, broadcast, together) };
+        |column: &str| -> Result<Option<Filled>, Fault> { fill(table, info, column, broadcast, together) };
     let mut added = Vec::new();
-    for column in wanted_columns(table, info, broadcast, together) {
+    for column in wanted_columns(table, info, broadcast) {
         if !columns.contains(&column)
-            && let Some(fill) = fill_of(&column)?
+            && let Some(filled) = fill_of(&column)?
         {
-            added.push((column, fill));
+            added.push((column, filled));
         }
     }
     let (keys, key_types) = key_columns(table)?;
@@ -113,21 +129,19 @@ pub fn rows(
             replaced: Vec::new(),
         };
         for (i, cell) in cells.iter().enumerate() {
-            let fill = match cell {
+            // A now() in a column that isn't a key is spliced like any other, if nodes must agree.
+            let filled = match cell {
                 Expr::Column(n) if n.parts.len() == 1 && n.last() == "default" => fill_of(&columns[i])?,
                 _ => now_fill(cell, &columns[i], table),
             };
-            // A value of now() in a column that isn't a key stays the server's, unless nodes must agree.
-            let needed =
-                broadcast || together || keys.contains(&columns[i]) || matches!(fill, Some(Fill::NextId));
-            if let Some(fill) = fill.filter(|_| needed) {
+            if let Some(filled) = filled {
                 let spans = cell_spans.as_ref().ok_or_else(|| {
                     Fault::new(
                         Code::UNSUPPORTED_STATEMENT,
                         "the values of this INSERT could not be located",
                     )
                 })?;
-                row.replaced.push((spans[i], fill));
+                row.replaced.push(Replaced { at: spans[i], filled });
             }
         }
         for key in &keys {
@@ -144,11 +158,8 @@ pub fn rows(
         out.push(row);
     }
     let written = !insert.columns.is_empty();
-    let varchar = |k: &str| {
-        info.and_then(|i| i.column(k))
-            .is_none_or(|c| c.type_name.starts_with("character varying"))
-    };
-    let cut_blanks = keys.iter().any(|k| varchar(k));
+    let modifier = |k: &str| Some(info?.column(k)?.type_modifier);
+    let modifiers = keys.iter().map(|k| modifier(k)).collect();
     let missing = !added.is_empty() && !written;
     Ok(Rows {
         rows: out,
@@ -164,7 +175,7 @@ pub fn rows(
             String::new()
         },
         list_suffix: if missing { ")" } else { "" },
-        cut_blanks,
+        modifiers,
     })
 }
 
@@ -250,12 +261,7 @@ pub fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fa
 }
 
 /// Columns that may need a fill when an INSERT leaves them out.
-pub fn wanted_columns(
-    table: &TableRef,
-    info: Option<&TableInfo>,
-    broadcast: bool,
-    together: bool,
-) -> Vec<Box<str>> {
+pub fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
     let mut out: Vec<Box<str>> = table
         .rule
         .iter()
@@ -264,11 +270,9 @@ pub fn wanted_columns(
     if let Home::Sharded(s) = &table.home {
         out.extend(s.key.iter().map(|k| k.column.clone()));
     }
-    if broadcast || together {
-        let all = info.iter().flat_map(|i| &i.columns);
-        let wanted = all.filter(|c| broadcast || matches!(c.default, ColumnDefault::Now(_)));
-        out.extend(wanted.map(|c| c.name.clone()));
-    }
+    let all = info.iter().flat_map(|i| &i.columns);
+    let wanted = all.filter(|c| broadcast || matches!(c.default, ColumnDefault::OfSession(_)));
+    out.extend(wanted.map(|c| c.name.clone()));
     let mut seen: Vec<Box<str>> = Vec::new();
     out.retain(|c| {
         let new = !seen.contains(c);
@@ -285,7 +289,7 @@ pub fn fill(
     column: &str,
     broadcast: bool,
     together: bool,
-) -> Result<Option<Fill>, Fault> {
+) -> Result<Option<Filled>, Fault> {
     let generator = table
         .rule
         .iter()
@@ -293,17 +297,26 @@ pub fn fill(
         .find(|g| &*g.column == column);
     if let Some(g) = generator {
         return Ok(match g.generator {
-            Generator::Snowflake => Some(Fill::NextId),
+            Generator::Snowflake => Some(Filled {
+                fill: Fill::NextId,
+                always: true,
+            }),
         });
     }
     let column_info = info.and_then(|i| i.column(column));
     let is_key = matches!(&table.home, Home::Sharded(s) if s.key.iter().any(|k| &*k.column == column));
-    if !is_key && !broadcast && !together {
-        return Ok(None);
-    }
     match column_info.map(|c| (&c.default, c.key_type())) {
-        Some((ColumnDefault::Now(_), Some(ty))) if ty.is_time() => Ok(Some(Fill::Now(ty))),
-        Some((ColumnDefault::Now(_) | ColumnDefault::Volatile(_), _)) if broadcast => Err(Fault::new(
+        Some((ColumnDefault::OfSession(text), Some(ty))) if is_key => {
+            Ok((ty.is_time() && is_plain_now(text)).then_some(Filled {
+                fill: Fill::Now(ty),
+                always: true,
+            }))
+        }
+        Some((ColumnDefault::OfSession(text), _)) => Ok(Some(Filled {
+            fill: Fill::Default(text.clone()),
+            always: broadcast || together,
+        })),
+        Some((ColumnDefault::Volatile(_), _)) if broadcast => Err(Fault::new(
             Code::BROADCAST_DIVERGES,
             format!(
                 "the default of {}.{column} would give each node's copy another value",
@@ -317,18 +330,25 @@ pub fn fill(
     }
 }
 
-/// `now()` and kin as a cell's whole value.
-fn now_fill(cell: &Expr, column: &str, table: &TableRef) -> Option<Fill> {
+/// `now()` and kin as a key's whole value.
+fn now_fill(cell: &Expr, column: &str, table: &TableRef) -> Option<Filled> {
     let Expr::Call(call) = cell else { return None };
-    if !call.args.is_empty() || functions::transaction_time(call.name.last()) != Some("timestamptz") {
+    let Home::Sharded(sharding) = &table.home else {
+        return None;
+    };
+    let key = sharding.key.iter().find(|k| &*k.column == column)?;
+    let now = matches!(
+        call.name.last(),
+        "now" | "transaction_timestamp" | "current_timestamp"
+    );
+    if !call.args.is_empty() || !now {
         return None;
     }
-    let declared = match &table.home {
-        Home::Sharded(s) => s.key.iter().find(|k| &*k.column == column).and_then(|k| k.ty),
-        Home::Node(_) | Home::Everywhere(_) | Home::System => None,
-    };
-    let (ty, _) = key_type(table, column, declared);
-    ty.filter(|t| t.is_time()).map(Fill::Now)
+    let (ty, _) = key_type(table, column, key.ty);
+    ty.filter(|t| t.is_time()).map(|ty| Filled {
+        fill: Fill::Now(ty),
+        always: true,
+    })
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -338,24 +358,24 @@ fn key_source(
     columns: &[Box<str>],
     row: &Row,
     spans: Option<&[Span]>,
-    added: &[(Box<str>, Fill)],
+    added: &[(Box<str>, Filled)],
     table: &TableRef,
 ) -> Result<KeySource, Fault> {
-    let is_id = |fill: &Fill| *fill == Fill::NextId;
+    let is_id = |filled: &Filled| filled.fill == Fill::NextId;
     // A row's ids go to its replaced cells first, then to the columns that are added.
-    let of_fill = |fill: Fill, before: usize| match fill {
+    let of_fill = |filled: &Filled, before: usize| match filled.fill {
         Fill::NextId => KeySource::NextId(before),
-        Fill::Now(_) => KeySource::Now,
+        Fill::Now(_) | Fill::Default(_) => KeySource::Now,
     };
     if let Some(i) = columns.iter().position(|c| &**c == key)
         && let Some(cell) = cells.get(i)
     {
         if let Some(spans) = spans
-            && let Some(at) = row.replaced.iter().position(|(s, _)| *s == spans[i])
+            && let Some(at) = row.replaced.iter().position(|r| r.at == spans[i])
         {
             return Ok(of_fill(
-                row.replaced[at].1,
-                row.replaced[..at].iter().filter(|r| is_id(&r.1)).count(),
+                &row.replaced[at].filled,
+                row.replaced[..at].iter().filter(|r| is_id(&r.filled)).count(),
             ));
         }
         if is_constant(cell) {
@@ -371,9 +391,9 @@ fn key_source(
         .hint("Write a literal or a parameter."));
     }
     if let Some(at) = added.iter().position(|(c, _)| &**c == key) {
-        let replaced = row.replaced.iter().filter(|r| is_id(&r.1)).count();
+        let replaced = row.replaced.iter().filter(|r| is_id(&r.filled)).count();
         return Ok(of_fill(
-            added[at].1,
+            &added[at].1,
             replaced + added[..at].iter().filter(|a| is_id(&a.1)).count(),
         ));
     }

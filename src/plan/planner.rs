@@ -1,5 +1,6 @@
 //! The planner with its cache of compiled shapes.
 
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 
@@ -238,6 +239,7 @@ impl Statement {
             view,
             params,
             moment,
+            once: Cell::new(false),
         }
         .bind()?;
         if view.read_only && plan.writes {
@@ -256,7 +258,7 @@ impl Statement {
         Ok(match &compiled.route {
             Route::Refused(fault) => return Err(fault.clone()),
             Route::Fixed(node) => original(*node),
-            Route::Same { nodes, .. } => original(nodes.first().copied().unwrap_or(view.database.shell)),
+            Route::Same { nodes } => original(nodes.first().copied().unwrap_or(view.database.shell)),
             Route::Parts(parts) => match parts.first() {
                 Some((node, text)) => Describe {
                     node: *node,
@@ -287,6 +289,8 @@ impl Statement {
                 let mut no_ids = || Ok(0);
                 let mut moment = Moment {
                     now_us: view.now_us,
+                    statement_us: view.now_us,
+                    in_transaction: false,
                     next_id: &mut no_ids,
                 };
                 let binder = Binder {
@@ -295,6 +299,7 @@ impl Statement {
                     view,
                     params: &params,
                     moment: &mut moment,
+                    once: Cell::new(false),
                 };
                 binder.describe(separate)?
             }

@@ -110,6 +110,8 @@ pub struct Select {
     pub into: bool,
     /// A WINDOW clause, whose windows aren't looked into.
     pub windows: bool,
+    /// Behind `(…).*` in the select list, where a wildcard without a relation's name stands for it.
+    pub expanded: Vec<Expr>,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +176,8 @@ pub struct Table {
     pub renames: bool,
     /// TABLESAMPLE and such.
     pub odd: bool,
+    /// ONLY: without the partitions of a table that is partitioned.
+    pub only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -203,7 +207,7 @@ pub struct Conflict {
     pub filter: Option<Expr>,
 }
 
-/// UPDATE or DELETE.
+/// UPDATE, DELETE or MERGE.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub ctes: Vec<Cte>,
@@ -214,10 +218,20 @@ pub struct Write {
     pub set: Vec<Assignment>,
     pub filter: Option<Expr>,
     pub returning: Vec<Item>,
+    /// Why all its rows must be on one node.
+    pub one_node: Option<OneNode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneNode {
+    Merge,
+    /// WHERE CURRENT OF a cursor, which is open on one server.
+    CurrentOf,
 }
 
 #[derive(Clone, Debug)]
 pub struct Assignment {
+    /// Empty: a value that the write reads in another way.
     pub columns: Vec<Box<str>>,
     pub value: Expr,
 }
@@ -312,8 +326,6 @@ pub struct Call {
     pub filter: Option<Expr>,
     /// PARTITION BY expressions of OVER; None: not a window function.
     pub over: Option<Window>,
-    /// Written without parentheses (CURRENT_DATE).
-    pub bare: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -47,14 +47,16 @@ pub struct Plan {
     /// DDL or something else after which the catalog must be read anew.
     pub changes_catalog: bool,
     /// The statement leaves state in the server's session that can't be replayed (temporary table,
-    /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever set where
-    /// one node serves the whole database.
+    /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever on the node that
+    /// serves the whole database, or on the shell's (LISTEN, session locks).
     pub pins: bool,
     /// Periods of time-sharded tables with `outside: create` that the statement writes to: they must
     /// exist before it runs.
     pub periods: Vec<(crate::model::TableName, ShardId)>,
     /// What `set_config()` in the statement sets, in this order: the session takes it over.
     pub sets: Vec<SetConfig>,
+    /// The parts' texts hold values of this execution, such as a time or an id: no use in keeping them prepared.
+    pub once: bool,
     /// Cursors live on one node each, which the session knows: where `Uses` and `All` go, it says.
     pub cursor: Option<CursorUse>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
@@ -93,6 +95,8 @@ pub struct SetConfig {
     /// None: back to the default.
     pub value: Option<Box<str>>,
     pub local: bool,
+    /// Only if the statement returned a row.
+    pub if_rows: bool,
 }
 
 /// How the parts' answers become one answer.
@@ -211,11 +215,21 @@ pub struct SessionView {
     pub key_hint: Option<Box<str>>,
     /// The transaction (or session default) is READ ONLY.
     pub read_only: bool,
+    /// Not part of the fingerprint: they are put in when a statement is bound.
+    pub names: LogicalNames,
     /// Microseconds since 2000-01-01 UTC when the view was made or refreshed: only for what DDL of time
     /// shards creates ahead, never for answers. Not part of the fingerprint.
     pub now_us: i64,
     /// Distinguishes views that may plan differently; computed by `SessionView::seal`.
     pub fingerprint: u64,
+}
+
+/// As whom and where the client knows itself to be. None: what the servers say is right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogicalNames {
+    pub current_user: Option<Box<str>>,
+    pub session_user: Option<Box<str>>,
+    pub database: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,6 +253,10 @@ pub struct Params<'a> {
 pub struct Moment<'a> {
     /// Microseconds since 2000-01-01 UTC: the transaction's `now()`.
     pub now_us: i64,
+    /// The statement's own time: `statement_timestamp()`.
+    pub statement_us: i64,
+    /// Other statements of the transaction may run on other nodes: all of them get one `now()`.
+    pub in_transaction: bool,
     /// The next generated id, unique over all proxies.
     pub next_id: &'a mut dyn FnMut() -> Result<i64, Fault>,
 }

@@ -52,6 +52,13 @@ pub fn read(r: &mut Reader<'_>) -> Result<Option<Command>, Fault> {
             }
             Command::ShowMargay(ident(r)?)
         }
+        "show" if r.is("session_authorization") || r.is("session") => {
+            let said = r.take("session_authorization") || r.take_all(&["session", "authorization"]);
+            if !said || !r.done() {
+                return Ok(None);
+            }
+            Command::ShowSessionUser
+        }
         "discard" => Command::Discard {
             what: r.rest().to_ascii_lowercase().into(),
         },

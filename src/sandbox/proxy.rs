@@ -159,6 +159,8 @@ fn addresses(servers: &[Server]) -> HashMap<String, Vec<topology::Server>> {
             password: Some(server.password.as_str().into()),
             database: server.database.as_str().into(),
             weight: server.weight,
+            near: true,
+            tls: None,
         });
     }
     nodes

@@ -20,7 +20,8 @@ const RECENT_SQL: usize = 2000;
 /// A client as others see it.
 pub struct Client {
     pub id: u32,
-    pub secret: [u8; 4],
+    /// 4 bytes, or 32 for clients of protocol 3.2.
+    pub secret: Box<[u8]>,
     pub user: Box<str>,
     pub database: Arc<str>,
     peer: Box<str>,
@@ -83,6 +84,7 @@ impl Registry {
         database: &str,
         peer: &str,
         application: &str,
+        secret: Box<[u8]>,
         using: Arc<Using>,
     ) -> Entry {
         let mut clients = lock(&self.clients);
@@ -95,7 +97,7 @@ impl Registry {
         };
         let client = Arc::new(Client {
             id,
-            secret: rand::random(),
+            secret,
             user: user.into(),
             database: database.into(),
             peer: peer.into(),

@@ -110,6 +110,7 @@ pub fn load_texts(
         findings,
         warnings: Vec::new(),
         node_names: Vec::new(),
+        zone: None,
     };
     let snapshot = check.run(&rules);
     let (findings, warnings) = (check.findings, check.warnings);

@@ -15,6 +15,7 @@ pub mod schema;
 mod shape;
 pub mod snapshot;
 mod summary;
+pub mod tls;
 mod tree;
 
 pub use load::{Loaded, Overrides, load, load_texts, load_with_overrides};

@@ -11,6 +11,7 @@ use crate::model::catalog::Catalog;
 use crate::model::{DomainId, KeyType, NodeId, ShardId, TableName, Value};
 
 use super::placement::{Scheme, ShardRange};
+use super::tls::{ListenerTls, ServerTls};
 
 /// One version of the rules. Cheap to clone: everything big is behind `Arc`.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub databases: Vec<Arc<Database>>,
     pub pool: PoolLimits,
     pub limits: Limits,
+    /// TLS for clients of PostgreSQL's protocol; None: they are told that there is none.
+    pub postgres_tls: Option<Arc<ListenerTls>>,
 }
 
 impl Snapshot {
@@ -64,6 +67,24 @@ pub struct User {
     pub databases: Option<Vec<Box<str>>>,
     /// May connect to the admin console (`margay`).
     pub admin: bool,
+    /// The client must present a certificate whose common name is the user's name, beside what
+    /// `secret` asks for.
+    pub certificate: bool,
+    /// As whom the user reaches the servers; None: as the servers' own entries say.
+    pub login: Option<Arc<Login>>,
+}
+
+/// A role on the servers, and its password.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Login {
+    pub user: Box<str>,
+    pub password: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
 }
 
 /// A client's secret, resolved from env or file.
@@ -72,7 +93,7 @@ pub enum Secret {
     Password(Box<str>),
     /// A PostgreSQL SCRAM verifier: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
     Scram(Box<str>),
-    /// No password asked (`trust: true`); for sandboxes.
+    /// No password asked (`trust: true`, for sandboxes; or `certificate: true` alone).
     Trust,
 }
 
@@ -113,6 +134,27 @@ pub struct Server {
     pub database: Box<str>,
     /// Share of reads relative to the node's other replicas; 0 = none.
     pub weight: u32,
+    /// It stands in the proxy's own zone, or neither has one: preferred for reads.
+    #[serde(skip, default = "is_near")]
+    pub near: bool,
+    /// None: in clear.
+    #[serde(skip)]
+    pub tls: Option<Arc<ServerTls>>,
+}
+
+fn is_near() -> bool {
+    true
+}
+
+impl Server {
+    /// The same server, reached as someone else.
+    pub fn with_login(&self, login: &Login) -> Server {
+        Server {
+            user: login.user.clone(),
+            password: login.password.clone(),
+            ..self.clone()
+        }
+    }
 }
 
 impl std::fmt::Debug for Server {

@@ -104,7 +104,7 @@ fn folder() -> PathBuf {
     dir
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
@@ -116,12 +116,33 @@ const SETTINGS: &str = "fsync=off\nmax_connections=60\nshared_buffers=16MB\nwal_
 impl TestServer {
     /// A fresh primary. Its superuser is `app`; everyone on loopback is trusted.
     pub fn primary() -> TestServer {
+        Self::primary_with(&[])
+    }
+
+    /// With files in its data folder: replaced, or, for `postgresql.conf`, appended to.
+    pub fn primary_with(files: &[(&str, &str)]) -> TestServer {
         let dir = folder();
         let mut initdb = command("initdb");
         initdb.args(["-D"]).arg(dir.join("data"));
         initdb.args(["-U", "app", "-A", "trust", "--no-sync", "-E", "UTF8"]);
         run(initdb);
         Self::append(&dir, "postgresql.conf", SETTINGS);
+        for (file, text) in files {
+            let path = dir.join("data").join(file);
+            if *file == "postgresql.conf" {
+                Self::append(&dir, file, text);
+                continue;
+            }
+            std::fs::write(&path, text).expect("the server's folder");
+            let mut chmod = Command::new("chmod");
+            chmod.arg("600").arg(&path);
+            run(chmod);
+            if rustix::process::geteuid().is_root() {
+                let mut chown = Command::new("chown");
+                chown.arg("postgres:").arg(&path);
+                run(chown);
+            }
+        }
         let mut server = TestServer {
             port: free_port(),
             dir,
@@ -228,6 +249,8 @@ impl TestServer {
             password: None,
             database: database.into(),
             weight: 1,
+            near: true,
+            tls: None,
         }
     }
 
@@ -323,6 +346,7 @@ pub fn database(nodes: &[Arc<Node>], tables: Vec<Table>) -> Database {
 
 pub fn snapshot(nodes: Vec<Arc<Node>>, databases: Vec<Database>) -> Snapshot {
     Snapshot {
+        postgres_tls: None,
         epoch: 1,
         listen: Listen::default(),
         users: Vec::new(),

@@ -18,3 +18,7 @@ CREATE TABLE legacy2 (id integer NOT NULL, line integer NOT NULL, w integer, PRI
 CREATE TABLE gen (id bigint NOT NULL PRIMARY KEY, other bigint, n integer);
 CREATE TABLE regions (id integer PRIMARY KEY, name text COLLATE "C", size integer, "Order" integer);
 CREATE TABLE rates (id integer PRIMARY KEY, rate numeric DEFAULT 1.5, at timestamptz DEFAULT now(), token uuid DEFAULT gen_random_uuid());
+CREATE TABLE short (code varchar(3) NOT NULL, n integer NOT NULL, PRIMARY KEY (code, n));
+CREATE TABLE shorts (code varchar(3) NOT NULL, n integer NOT NULL, PRIMARY KEY (code, n));
+CREATE TABLE instants (at timestamp(0) NOT NULL, n integer NOT NULL, PRIMARY KEY (at, n));
+CREATE TABLE ticks (at timestamptz(0) NOT NULL, n integer NOT NULL, PRIMARY KEY (at, n));

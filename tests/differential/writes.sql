@@ -327,3 +327,133 @@ SELECT count(*) FROM legacy2
 TRUNCATE orders, items
 
 SELECT count(*) FROM orders
+
+INSERT INTO short (code, n) VALUES ('abc', 1), ('ab ', 2), ('ab   ', 3), ('a', 4), ('äöü  ', 5), ('xyz    ', 6)
+
+INSERT INTO short (code, n) VALUES ('abcd', 7)
+
+SELECT code, n FROM short WHERE code = 'ab '
+
+SELECT n FROM short WHERE code = 'ab   '
+
+SELECT n FROM short WHERE code = 'äöü'
+
+SELECT n FROM short WHERE code = 'xyz'
+
+SELECT n FROM short WHERE code IN ('a', 'abc', 'abcd')
+
+--! params ?='abc   ' | ?=8
+INSERT INTO short (code, n) VALUES ($1, $2)
+
+SELECT n FROM short WHERE code = 'abc'
+
+DELETE FROM short WHERE code = 'xyz'
+
+INSERT INTO shorts (code, n) VALUES ('abc', 1), ('ab ', 2), ('ab   ', 3), ('a', 4), ('äöü  ', 5), ('xyz    ', 6)
+
+INSERT INTO shorts (code, n) VALUES ('abcd', 7)
+
+SELECT code, n FROM shorts WHERE code = 'ab '
+
+SELECT n FROM shorts WHERE code = 'ab   '
+
+SELECT n FROM shorts WHERE code = 'äöü'
+
+SELECT n FROM shorts WHERE code = 'xyz'
+
+SELECT n FROM shorts WHERE code IN ('a', 'abc', 'abcd')
+
+--! params ?='abc   ' | ?=8
+INSERT INTO shorts (code, n) VALUES ($1, $2)
+
+SELECT n FROM shorts WHERE code = 'abc'
+
+DELETE FROM shorts WHERE code = 'xyz'
+
+INSERT INTO instants (at, n) VALUES ('2026-01-31 23:59:59.5', 1), ('2026-01-31 23:59:59.4', 2), ('1999-12-31 23:59:58.5', 3), ('2026-02-01 00:00:00.499999', 4)
+
+SELECT at, n FROM instants ORDER BY n
+
+SELECT n FROM instants WHERE at = '2026-02-01 00:00:00'
+
+SELECT n FROM instants WHERE at = '2026-01-31 23:59:59.5'
+
+SELECT n FROM instants WHERE at = '1999-12-31 23:59:58' OR at = '1999-12-31 23:59:59'
+
+SELECT n FROM instants WHERE at >= '2026-01-31 23:59:59.9' ORDER BY n
+
+DELETE FROM instants WHERE at = '2026-02-01'
+
+INSERT INTO ticks (at, n) VALUES ('2026-01-31 23:59:59.5Z', 1), ('2026-01-31 23:59:59.4Z', 2), ('1999-12-31 23:59:58.5Z', 3), ('2026-02-01 00:00:00.499999Z', 4)
+
+SELECT at, n FROM ticks ORDER BY n
+
+SELECT n FROM ticks WHERE at = '2026-02-01 00:00:00Z'
+
+SELECT n FROM ticks WHERE at = '2026-01-31 23:59:59.5Z'
+
+SELECT n FROM ticks WHERE at = '1999-12-31 23:59:58Z' OR at = '1999-12-31 23:59:59Z'
+
+SELECT n FROM ticks WHERE at >= '2026-01-31 23:59:59.9Z' ORDER BY n
+
+DELETE FROM ticks WHERE at = '2026-02-01Z'
+
+INSERT INTO legacy (id, body) VALUES (901, 'a'), (902, 'b') ON CONFLICT ON CONSTRAINT legacy_pkey DO NOTHING
+
+INSERT INTO legacy (id, body) VALUES (901, 'c'), (903, 'b') ON CONFLICT ON CONSTRAINT legacy_pkey DO UPDATE SET body = excluded.body
+
+INSERT INTO legacy (id, body) VALUES (904, 'c') ON CONFLICT ON CONSTRAINT nosuch DO NOTHING
+
+SELECT * FROM legacy WHERE id > 900 ORDER BY id
+
+ALTER TABLE legacy2 DROP CONSTRAINT legacy2_pkey
+
+INSERT INTO legacy2 (id, line, w) VALUES (1, 1, 1), (1, 1, 2)
+
+SELECT count(*) FROM legacy2
+
+DROP TABLE IF EXISTS nonesuch, regions_old, days
+
+SELECT count(*) FROM days
+
+CREATE TABLE days (d date NOT NULL, n integer NOT NULL, PRIMARY KEY (d, n))
+
+LOCK TABLE orders
+
+UPDATE regions SET name = upper(name) || substring('xyz' from 2 for 1) || coalesce(size, 0)
+
+UPDATE regions SET size = (SELECT max(r.size) FROM regions r)
+
+UPDATE regions SET name = (SELECT string_agg(name, ',') FROM rates r)
+
+UPDATE rates SET rate = round(abs(rate) * 2, 1), at = date_trunc('day', '2026-01-01 10:00+00'::timestamptz)
+
+UPDATE rates SET rate = pg_backend_pid()
+
+INSERT INTO rates (id, at, token) VALUES (77, to_timestamp(0), md5('x')::uuid)
+
+INSERT INTO users VALUES (50, 'merge', NULL, NULL, NULL)
+
+MERGE INTO users u USING (VALUES (50, 'merged'), (51, 'new')) v (id, name) ON u.id = v.id WHEN MATCHED THEN UPDATE SET name = v.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (v.id, v.name)
+
+MERGE INTO users u USING notes n ON u.id = n.user_id WHEN MATCHED AND n.body IS NULL THEN DELETE WHEN MATCHED THEN DO NOTHING
+
+INSERT INTO orders (id, user_id, status) VALUES (70, 1, 'a'), (71, 1, 'b'), (72, 2, 'c')
+
+INSERT INTO items (user_id, order_id, line, qty) VALUES (1, 70, 1, 5), (2, 72, 1, 6)
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND i.order_id = o.id AND o.user_id = 1 WHEN MATCHED THEN UPDATE SET qty = i.qty
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND o.user_id = 1 WHEN NOT MATCHED THEN INSERT (id, user_id) VALUES (i.order_id + 500, i.user_id)
+
+MERGE INTO orders o USING items i ON i.user_id = o.user_id AND i.order_id = o.id AND o.user_id = 2 WHEN MATCHED AND i.qty = 6 THEN DELETE
+
+SELECT * FROM orders ORDER BY id
+
+INSERT INTO orders (id, user_id, status) VALUES (70, 1, 'twice') ON CONFLICT (user_id, id) WHERE true DO UPDATE SET status = 'twice'
+
+UPDATE ONLY users SET email = 'only' WHERE id = 51
+
+DELETE FROM ONLY orders WHERE user_id = 1
+
+SELECT * FROM orders ORDER BY id

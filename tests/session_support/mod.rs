@@ -133,6 +133,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
                 password: None,
                 database: database.into(),
                 weight: 1,
+                near: true,
+                tls: None,
             })],
         })
     };
@@ -203,6 +205,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             secret,
             databases: None,
             admin: false,
+            certificate: false,
+            login: None,
         })
     };
     Snapshot {
@@ -221,6 +225,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(600),
         },
+        postgres_tls: None,
         limits: Limits {
             max_clients: 50,
             max_message_bytes: 16 << 20,
@@ -246,6 +251,7 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
             name: name.into(),
             type_name: type_name.into(),
             type_oid,
+            type_modifier: -1,
             not_null,
             collation,
             default: ColumnDefault::Null,

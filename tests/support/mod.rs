@@ -17,7 +17,7 @@ pub struct Sandbox {
     child: Child,
     out: BufReader<ChildStdout>,
     /// The rules file lives as long as the sandbox.
-    _rules: tempfile::NamedTempFile,
+    _rules: Option<tempfile::NamedTempFile>,
 }
 
 impl Sandbox {
@@ -33,9 +33,16 @@ impl Sandbox {
 
     pub fn with(rules: &str, options: &[&str]) -> Sandbox {
         let file = rules_file(rules);
+        let mut sandbox = Sandbox::at(file.path(), options);
+        sandbox._rules = Some(file);
+        sandbox
+    }
+
+    /// For rules of the caller's own, which may change while the proxy runs (RELOAD).
+    pub fn at(rules: &std::path::Path, options: &[&str]) -> Sandbox {
         let mut child = Command::new(MARGAY)
             .arg("sandbox")
-            .arg(file.path())
+            .arg(rules)
             .arg("--print-env")
             .args(options)
             .stdin(Stdio::piped())
@@ -47,7 +54,7 @@ impl Sandbox {
             env: HashMap::new(),
             child,
             out,
-            _rules: file,
+            _rules: None,
         };
         sandbox
             .read_variables()

@@ -1,7 +1,8 @@
 //! Conditions → facts and edges, and what else expressions hold: calls, subqueries, system columns.
 //! Only conjuncts become facts; a missing fact only widens the route.
 
-use super::super::query::{Call, Compare, Expr};
+use super::super::fixed;
+use super::super::query::{Call, Compare, Expr, Name};
 use super::super::scope::{Column, Cond, Scope};
 use super::super::value::is_constant;
 use super::{CallSite, Valid, Walk};
@@ -184,11 +185,16 @@ impl<'a> Walk<'a> {
     pub(super) fn expr(&mut self, e: &'a Expr, scopes: &[Scope]) {
         let mut queries = Vec::new();
         let mut calls: Vec<&'a Call> = Vec::new();
+        let mut casts: Vec<Box<str>> = Vec::new();
         let (mut system, mut qualified) = (false, false);
         let mut in_queries = Vec::new();
+        // CURRENT_ROLE is read as a column; whether it is quoted is for `fixed` to see.
+        let mut words: Vec<&'a Name> = Vec::new();
         e.walk(
             &mut |e| match e {
                 Expr::Call(c) => calls.push(c),
+                Expr::Column(n) if n.parts.len() == 1 && fixed::named(n.last()) => words.push(n),
+                Expr::Cast { ty, .. } => casts.push(ty.clone()),
                 Expr::Column(n) => {
                     system |= is_system_column(n.last());
                     qualified |= n.parts.len() > 2;
@@ -203,11 +209,26 @@ impl<'a> Walk<'a> {
         self.out.system_column |= system;
         self.out.qualified_columns |= qualified;
         self.out.may_differ |= calls.iter().any(|c| c.over.is_some());
+        self.out.casts.extend(casts);
         for c in calls {
+            let of_column = match c.args.as_slice() {
+                [arg] => self
+                    .column_of(arg, scopes)
+                    .and_then(|c| Some(self.out.facts.column_info(&c)?.type_name.clone())),
+                _ => None,
+            };
             self.out.calls.push(CallSite {
                 name: c.name.clone(),
-                bare: c.bare,
-                has_args: !c.args.is_empty(),
+                as_relation: std::mem::take(&mut self.as_relation),
+                of_column,
+                names_output: self.in_item,
+            });
+        }
+        for name in words {
+            self.out.calls.push(CallSite {
+                name: name.clone(),
+                as_relation: false,
+                of_column: None,
                 names_output: self.in_item,
             });
         }

@@ -25,8 +25,10 @@ pub use locate::{Located, locate};
 #[derive(Clone, Debug)]
 pub struct CallSite {
     pub name: Name,
-    pub bare: bool,
-    pub has_args: bool,
+    /// In FROM, where no expression can stand in its place.
+    pub as_relation: bool,
+    /// The type of its one argument, a plain column.
+    pub of_column: Option<Box<str>>,
     /// Within a select item without alias, whose column may be named after it.
     pub names_output: bool,
 }
@@ -42,6 +44,8 @@ pub enum Dist {
 pub struct Analysis {
     pub facts: Facts,
     pub calls: Vec<CallSite>,
+    /// Types that something is cast to.
+    pub casts: Vec<Box<str>>,
     /// Why the statement can't be computed shard by shard.
     pub obstacle: Option<Fault>,
     /// FOR UPDATE and such, anywhere.
@@ -60,6 +64,8 @@ pub struct Analysis {
     pub system_column: bool,
     /// Targets of writes within WITH, as indexes of references, with the columns that are set.
     pub nested_writes: Vec<(usize, Vec<Box<str>>)>,
+    /// ONLY of a table whose rows are all in partitions on its nodes.
+    pub only_of_partitioned: bool,
     /// SELECT INTO.
     pub into: bool,
     /// A subquery's LIMIT, window or DISTINCT ON, or a join in a write, may give each copy of a row another value.
@@ -92,6 +98,8 @@ pub struct Walk<'a> {
     in_expression: usize,
     /// Within a select item without alias.
     in_item: bool,
+    /// The next call met is a table function.
+    as_relation: bool,
     /// Subqueries of `x IN (…)` that stand as conjuncts, where NULL and false are alike.
     conjunct_in: Vec<*const Query>,
     pub out: Analysis,
@@ -108,6 +116,7 @@ pub fn analyze(root: &Root, view: &SessionView) -> Analysis {
         referenced: Vec::new(),
         in_expression: 0,
         in_item: false,
+        as_relation: false,
         conjunct_in: Vec::new(),
         out: Analysis::default(),
     };
@@ -290,6 +299,10 @@ impl<'a> Walk<'a> {
             self.condition(filter, &scopes, &scope.entities.clone());
         }
         self.items(&s.items, &scopes);
+        s.expanded.iter().for_each(|e| self.expr(e, &scopes));
+        if !s.expanded.is_empty() && dist == Dist::Spread {
+            self.obstacle(subquery("(…).* in a select list over a sharded table"));
+        }
         if let Distinct::On(list) = &s.distinct {
             list.iter().for_each(|e| self.expr(e, &scopes));
         }

@@ -1,6 +1,7 @@
 //! FROM: tables, subqueries, WITH entries and joins enter the scope as entities.
 
 use crate::model::{Code, Fault};
+use crate::topology::Layout;
 
 use super::super::query::{CteBody, Expr, Item, JoinKind, Name, Source, Span, Table};
 use super::super::scope::{Column, EntityId, Home, Scope, Shape, TableRef};
@@ -89,11 +90,17 @@ impl<'a> Walk<'a> {
                 let output = self.query(query, &scopes, false);
                 self.derived(output, alias.clone(), columns, scope)
             }
-            Source::Function { args, alias, .. } => {
+            Source::Function {
+                args,
+                alias,
+                relation,
+            } => {
                 // A function in FROM sees the sources before it.
                 let mut scopes = outer.to_vec();
                 scopes.push(scope.clone());
+                self.as_relation = *relation;
                 args.iter().for_each(|e| self.expr(e, &scopes));
+                self.as_relation = false;
                 let entity = self.out.facts.add_entity(alias.clone(), Shape::Unknown);
                 scope.entities.push(entity);
                 Dist::Same
@@ -306,6 +313,8 @@ impl<'a> Walk<'a> {
             Home::Node(_) | Home::Everywhere(_) | Home::System => Vec::new(),
         };
         let label = t.alias.clone().or_else(|| Some(located.name.table.clone()));
+        self.out.only_of_partitioned |=
+            t.only && matches!(&located.home, Home::Sharded(s) if s.layout == Layout::Partitioned);
         let shape = if t.renames {
             Shape::Unknown
         } else {

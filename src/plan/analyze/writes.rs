@@ -1,8 +1,9 @@
 //! INSERT, UPDATE and DELETE: the target first, then what they read.
 
-use super::super::query::{Insert, InsertSource, Root, Write};
+use super::super::query::{Insert, InsertSource, OneNode, Root, Write};
 use super::super::scope::Scope;
 use super::Walk;
+use crate::model::{Code, Fault};
 
 impl<'a> Walk<'a> {
     pub(super) fn nested_write(&mut self, root: &'a Root) {
@@ -68,6 +69,19 @@ impl<'a> Walk<'a> {
             let mut pending = Vec::new();
             for source in &w.from {
                 walk.source(source, &mut scope, &[], &mut pending);
+            }
+            if let Some(why) = w.one_node {
+                let what = match why {
+                    OneNode::Merge => "MERGE",
+                    OneNode::CurrentOf => "WHERE CURRENT OF",
+                };
+                walk.obstacle(
+                    Fault::new(
+                        Code::WRITE_ACROSS_NODES,
+                        format!("{what} needs all the rows of its tables on one node"),
+                    )
+                    .hint("Write it as INSERT … ON CONFLICT or as UPDATE and DELETE by key."),
+                );
             }
             // Of several matching rows an UPDATE takes any.
             walk.out.may_differ |= !w.from.is_empty() && !w.set.is_empty();

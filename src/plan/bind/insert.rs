@@ -7,12 +7,14 @@ use crate::topology::placement::Scheme;
 use crate::topology::{Layout, Sharding};
 
 use super::super::compile::InsertRoute;
-use super::super::insert::{Fill, KeySource};
+use super::super::fixed::TimeType;
+use super::super::indexes::constraint_on;
+use super::super::insert::{Fill, Filled, KeySource};
 use super::super::query::Span;
 use super::super::scope::Home;
 use super::super::splice::Splice;
 use super::super::types::{Merge, Planned, Text};
-use super::super::value::Key;
+use super::super::value::{Key, assigned};
 use super::shards::name_splice;
 use super::{Binder, part};
 
@@ -52,18 +54,32 @@ impl Binder<'_, '_> {
                 .rows
                 .added
                 .iter()
-                .filter(|(_, f)| *f == Fill::NextId)
+                .filter(|(_, f)| f.fill == Fill::NextId)
                 .count()
-                + row.replaced.iter().filter(|(_, f)| *f == Fill::NextId).count();
+                + row
+                    .replaced
+                    .iter()
+                    .filter(|r| r.filled.fill == Fill::NextId)
+                    .count();
             let ids = (0..wanted)
                 .map(|_| (self.moment.next_id)())
                 .collect::<Result<Vec<_>, _>>()?;
             next_ids.push(ids);
         }
+        if next_ids.iter().any(|ids| !ids.is_empty()) {
+            self.once.set(true);
+        }
         let groups = self.insert_groups(insert, &next_ids)?;
-        let fills = !insert.rows.added.is_empty()
-            || insert.replaced.iter().any(|r| !r.is_empty())
-            || !insert.now.is_empty();
+        // Rows that may go to several nodes get one now().
+        let across = match &insert.table.table.home {
+            Home::Everywhere(nodes) => nodes.len() > 1,
+            Home::Sharded(s) => s.nodes.len() > 1 && insert.rows.rows.len() > 1,
+            Home::Node(_) | Home::System => false,
+        };
+        let fills = self.fills(insert);
+        let fixed = self.insert_fixed(&fills, across)?;
+        let changes =
+            !fills.added.is_empty() || fills.replaced.iter().any(|r| !r.is_empty()) || !fixed.is_empty();
         let everywhere = matches!(insert.table.table.home, Home::Everywhere(_));
         let mut parts = Vec::new();
         for ((node, shard), rows) in &groups {
@@ -83,10 +99,12 @@ impl Binder<'_, '_> {
                     .into_iter()
                     .collect();
             }
-            if !whole || fills || separate {
-                let mut splices = self.row_splices(insert, rows, &next_ids)?;
+            if !whole || changes || separate {
+                let mut splices = fixed.clone();
+                self.row_splices(insert, &fills, rows, &next_ids, &mut splices)?;
                 if let (true, Some(shard)) = (separate, shard) {
                     splices.extend(name_splice(&insert.table, *shard));
+                    splices.extend(self.constraint_splice(insert, *shard));
                 }
                 part.text = self.spliced(splices);
                 part.needs_param_types = !whole && self.compiled.has_params;
@@ -108,6 +126,14 @@ impl Binder<'_, '_> {
                 .collect();
         }
         Ok(plan)
+    }
+
+    /// A constraint's name is that of an index, which each shard has for itself.
+    fn constraint_splice(&self, insert: &InsertRoute, shard: ShardId) -> Option<Splice> {
+        let (at, name) = insert.constraint.as_ref()?;
+        let rule = insert.table.table.rule.as_ref()?;
+        let name = constraint_on(&self.view.database.catalog, name, rule, shard)?;
+        Some(Splice::replace(*at, format!("\"{}\"", name.replace('"', "\"\""))))
     }
 
     /// Which rows go where. With separate tables the shard is part of where.
@@ -167,7 +193,8 @@ impl Binder<'_, '_> {
         let table = &insert.table.table.name;
         let types = &insert.rows.key_types;
         let mut key = Vec::new();
-        for ((source, ty), column) in insert.rows.rows[row].keys.iter().zip(types).zip(&sharding.key) {
+        let sources = insert.rows.rows[row].keys.iter().zip(types);
+        for (((source, ty), column), modifier) in sources.zip(&sharding.key).zip(&insert.rows.modifiers) {
             let value = match source {
                 KeySource::Cell(expr) => self.constants().key(expr, *ty),
                 KeySource::Now => Key::Known(self.now_value(*ty)?),
@@ -176,19 +203,16 @@ impl Binder<'_, '_> {
                     .map_or(Key::Unknown, |id| Key::Known(Value::Int(*id))),
             };
             match value {
-                // What an assignment to varchar(n) cuts off isn't known here.
-                Key::Known(Value::Text(t))
-                    if *ty == KeyType::Text && t.last() == Some(&b' ') && insert.rows.cut_blanks =>
-                {
-                    return Err(Fault::new(
+                Key::Known(v) => key.push(assigned(v, *ty, *modifier).ok_or_else(|| {
+                    Fault::new(
                         Code::KEY_MISSING,
                         format!(
-                            "a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off",
+                            "how the column's length or precision changes a value of the sharding key {table}.{} isn't known",
                             column.column
                         ),
-                    ));
-                }
-                Key::Known(v) => key.push(v),
+                    )
+                    .hint("Write the value as the column stores it, without blanks at its end and fractions of seconds.")
+                })?),
                 Key::Null => {
                     return Err(Fault::new(
                         Code::KEY_MISSING,
@@ -215,14 +239,54 @@ impl Binder<'_, '_> {
         })
     }
 
-    pub(super) fn row_splices(
+    /// The fills that this execution needs.
+    fn fills<'i>(&self, insert: &'i InsertRoute) -> Fills<'i> {
+        let needed =
+            |f: &Filled| f.always || matches!(&f.fill, Fill::Default(text) if self.needs_text(text, false));
+        Fills {
+            added: insert
+                .rows
+                .added
+                .iter()
+                .filter(|(_, f)| needed(f))
+                .map(|(c, f)| (&**c, &f.fill))
+                .collect(),
+            replaced: insert
+                .rows
+                .rows
+                .iter()
+                .zip(&insert.replaced)
+                .map(|(row, spans)| {
+                    let pairs = row.replaced.iter().zip(spans);
+                    pairs
+                        .filter(|(r, _)| needed(&r.filled))
+                        .map(|(r, at)| (*at, &r.filled.fill))
+                        .collect()
+                })
+                .collect(),
+        }
+    }
+
+    /// The words outside of what is replaced anyway.
+    fn insert_fixed(&self, fills: &Fills<'_>, across: bool) -> Result<Vec<Splice>, Fault> {
+        let taken: Vec<Span> = fills.replaced.iter().flatten().map(|(at, _)| *at).collect();
+        let mut splices = self.fixed_splices(across)?;
+        splices.retain(|n| {
+            let within = |t: &Span| t.start <= n.at.start && n.at.end <= t.end;
+            !taken.iter().any(within)
+        });
+        Ok(splices)
+    }
+
+    fn row_splices(
         &self,
         insert: &InsertRoute,
+        fills: &Fills<'_>,
         rows: &[usize],
         ids: &[Vec<i64>],
-    ) -> Result<Vec<Splice>, Fault> {
-        let mut splices = self.now_splices(&insert.now)?;
-        let added = &insert.rows.added;
+        splices: &mut Vec<Splice>,
+    ) -> Result<(), Fault> {
+        let added = &fills.added;
         if !added.is_empty() {
             let names: Vec<String> = added
                 .iter()
@@ -268,9 +332,10 @@ impl Binder<'_, '_> {
                 Fill::NextId => Ok(next
                     .next()
                     .map_or_else(|| "DEFAULT".to_string(), ToString::to_string)),
-                Fill::Now(ty) => self.now_text(sql_type(*ty)),
+                Fill::Now(ty) => self.time_text(time_type(*ty), None, self.moment.now_us),
+                Fill::Default(text) => self.default_text(text),
             };
-            for ((_, fill), at) in insert.rows.rows[i].replaced.iter().zip(&insert.replaced[i]) {
+            for (at, fill) in &fills.replaced[i] {
                 splices.push(Splice::replace(*at, text_of(fill)?));
             }
             let values: Vec<String> = added
@@ -281,14 +346,20 @@ impl Binder<'_, '_> {
                 splices.push(Splice::insert(span.end - 1, values.concat()));
             }
         }
-        Ok(splices)
+        Ok(())
     }
 }
 
-fn sql_type(ty: KeyType) -> &'static str {
+/// The fills that one execution needs: columns added, and per row the cells replaced.
+struct Fills<'i> {
+    added: Vec<(&'i str, &'i Fill)>,
+    replaced: Vec<Vec<(Span, &'i Fill)>>,
+}
+
+fn time_type(ty: KeyType) -> TimeType {
     match ty {
-        KeyType::Date => "date",
-        KeyType::Timestamp => "timestamp",
-        _ => "timestamptz",
+        KeyType::Date => TimeType::Date,
+        KeyType::Timestamp => TimeType::Timestamp,
+        _ => TimeType::Timestamptz,
     }
 }

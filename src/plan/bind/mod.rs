@@ -1,8 +1,10 @@
 //! Compiled + values → Plan.
 
+mod fixed;
 mod insert;
 mod shards;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use crate::topology::{Layout, Sharding};
 
 use shards::name_splice;
 
-use super::compile::{Compiled, NamedTable, NowSplice, Route, ScatterSplices, Tables};
-use super::copy::{CopyIn, CopyRows, Filled, merged_out};
+use super::compile::{Compiled, NamedTable, Route, ScatterSplices, Tables};
+use super::copy::{CopyFill, CopyIn, CopyRows, merged_out};
 use super::insert::Fill;
 
 use super::prune::Shards;
@@ -25,8 +27,6 @@ use super::splice::{Splice, splice};
 use super::types::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Text};
 use super::value::{Constants, Key, text_value};
 
-const EPOCH_US: i64 = 946_684_800_000_000;
-
 pub(super) struct Binder<'a, 'm> {
     pub compiled: &'a Compiled,
     /// Literal texts by slot.
@@ -34,6 +34,8 @@ pub(super) struct Binder<'a, 'm> {
     pub view: &'a SessionView,
     pub params: &'a Params<'a>,
     pub moment: &'a mut Moment<'m>,
+    /// A text was made of values of this execution.
+    pub once: Cell<bool>,
 }
 
 impl Binder<'_, '_> {
@@ -63,6 +65,7 @@ impl Binder<'_, '_> {
             outside_txn: c.outside_txn,
             periods: Vec::new(),
             sets: Vec::new(),
+            once: self.once.get(),
             cursor: c.cursor.clone(),
         }
     }
@@ -82,49 +85,6 @@ impl Binder<'_, '_> {
         )
     }
 
-    fn now_splices(&self, list: &[NowSplice]) -> Result<Vec<Splice>, Fault> {
-        let text = |n: &NowSplice| -> Result<String, Fault> {
-            let value = self.now_text(n.ty)?;
-            // A scalar subquery's column gives its name, as the function does.
-            Ok(n.name
-                .as_ref()
-                .map_or_else(|| value.clone(), |name| format!("(SELECT {value} AS \"{name}\")")))
-        };
-        list.iter().map(|n| Ok(Splice::replace(n.at, text(n)?))).collect()
-    }
-
-    /// The transaction's time as a constant of a type.
-    fn now_text(&self, ty: &str) -> Result<String, Fault> {
-        let value = |key: KeyType| self.now_value(key);
-        Ok(match ty {
-            "date" => format!("'{}'::pg_catalog.date", value(KeyType::Date)?),
-            "timestamp" => format!("'{}'::pg_catalog.timestamp", value(KeyType::Timestamp)?),
-            _ => format!(
-                "'{}+00'::pg_catalog.timestamptz",
-                Value::Timestamp(self.moment.now_us)
-            ),
-        })
-    }
-
-    /// The transaction's time as a key value.
-    fn now_value(&self, ty: KeyType) -> Result<Value, Fault> {
-        if ty == KeyType::Timestamptz {
-            return Ok(Value::Timestamp(self.moment.now_us));
-        }
-        let zone = self.view.time_zone.as_ref().ok_or_else(|| {
-            Fault::new(
-                Code::FUNCTION_ACROSS_NODES,
-                "the local time can't be computed in the session's TimeZone",
-            )
-            .hint("SET TimeZone to a name like 'Europe/Paris' or 'UTC', or pass the time as a parameter.")
-        })?;
-        let local = local_us(self.moment.now_us, zone);
-        Ok(match ty {
-            KeyType::Date => Value::Date(local.div_euclid(86_400_000_000) as i32),
-            _ => Value::Timestamp(local),
-        })
-    }
-
     pub fn bind(&mut self) -> Planned {
         let mut plan = self.routed()?;
         if let Some(out) = self.compiled.copy_out {
@@ -140,7 +100,8 @@ impl Binder<'_, '_> {
     fn copied_in(&self, rows: &Arc<CopyRows>) -> Result<CopyIn, Fault> {
         let filled = rows.fills.iter().map(|fill| {
             Ok(match fill {
-                Fill::NextId => Filled::NextId,
+                Fill::NextId => CopyFill::NextId,
+                Fill::Default(text) => return Err(Fault::internal(format!("the default {text} as a value"))),
                 Fill::Now(ty) => {
                     let value = self.now_value(*ty)?;
                     let zone = if *ty == KeyType::Timestamptz { "+00" } else { "" };
@@ -149,7 +110,7 @@ impl Binder<'_, '_> {
                         Value::Timestamp(us) => us.to_be_bytes().into(),
                         other => return Err(Fault::internal(format!("now() as {other}"))),
                     };
-                    Filled::Value {
+                    CopyFill::Value {
                         text: format!("{value}{zone}").into(),
                         binary,
                     }
@@ -167,7 +128,8 @@ impl Binder<'_, '_> {
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
             Route::Fixed(node) => {
-                let mut plan = self.plan(vec![part(*node, Text::Original)], Merge::Relay);
+                let text = self.spliced(self.fixed_splices(false)?);
+                let mut plan = self.plan(vec![part(*node, text)], Merge::Relay);
                 let constants = self.constants();
                 plan.sets = compiled
                     .sets
@@ -176,21 +138,23 @@ impl Binder<'_, '_> {
                     .collect::<Result<_, _>>()?;
                 Ok(plan)
             }
-            Route::Same { nodes, now } => {
+            Route::Same { nodes } => {
+                if compiled.needs_block && nodes.len() > 1 && !self.moment.in_transaction {
+                    return Err(outside_block());
+                }
                 if nodes.len() > 1 && self.compiled.writes && !self.compiled.is_utility {
                     self.refuse_moving_texts()?;
                 }
-                let text = self.spliced(if nodes.len() > 1 {
-                    self.now_splices(now)?
-                } else {
-                    Vec::new()
-                });
+                let text = self.spliced(self.fixed_splices(nodes.len() > 1)?);
                 Ok(self.plan(
                     nodes.iter().map(|n| part(*n, text.clone())).collect(),
                     Merge::Same,
                 ))
             }
             Route::Parts(list) => {
+                if compiled.needs_block && !self.moment.in_transaction {
+                    return Err(outside_block());
+                }
                 let parts = list
                     .iter()
                     .map(|(n, text)| part(*n, Text::Spliced(text.as_str().into())))
@@ -313,9 +277,9 @@ impl Binder<'_, '_> {
         if complete.is_some_and(|list| !list.contains(&node))
             || !tables.tables.iter().all(|t| is_on(&t.table.home, node))
         {
-            return Err(cross_node());
+            return Err(apart(tables));
         }
-        let mut part = part(node, Text::Original);
+        let mut part = part(node, self.spliced(self.fixed_splices(false)?));
         part.shards = listed(tables, &shards, Some(node));
         Ok(self.plan(vec![part], Merge::Relay))
     }
@@ -367,7 +331,7 @@ impl Binder<'_, '_> {
         let mut merge = s.scatter.merge.clone();
         merge.limit = self.count(s.scatter.limit.as_ref(), "LIMIT")?;
         merge.offset = self.count(s.scatter.offset.as_ref(), "OFFSET")?.unwrap_or(0);
-        let mut splices = self.now_splices(&s.now)?;
+        let mut splices = self.fixed_splices(true)?;
         splices.extend(
             s.hidden
                 .iter()
@@ -417,6 +381,12 @@ impl Binder<'_, '_> {
     }
 }
 
+/// As PostgreSQL says it.
+fn outside_block() -> Fault {
+    let message = "LOCK TABLE can only be used in transaction blocks";
+    Fault::new(Code::UNSUPPORTED_STATEMENT, message).sqlstate("25P01")
+}
+
 fn part(node: NodeId, text: Text) -> Part {
     Part {
         node,
@@ -439,6 +409,20 @@ fn is_on(home: &Home, node: NodeId) -> bool {
         Home::Sharded(s) => s.nodes.contains(&node),
         Home::System => true,
     }
+}
+
+/// Which tables are on different nodes.
+fn apart(tables: &Tables) -> Fault {
+    let mut names: Vec<String> = Vec::new();
+    for table in &tables.tables {
+        let name = table.table.name.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let message = format!("{} are not together on one node", names.join(", "));
+    Fault::new(Code::CROSS_NODE_JOIN, message)
+        .hint("Query each domain on its own and join in the application, or make the smaller table `broadcast` where the others are.")
 }
 
 fn cross_node() -> Fault {
@@ -515,11 +499,4 @@ fn hinted_key(
         .shard_of(&values, &types)
         .ok_or_else(|| bad("no shard holds it"))?;
     Ok(Shards::These(BTreeSet::from([shard])))
-}
-
-fn local_us(now_us: i64, zone: &TimeZone) -> i64 {
-    let offset = jiff::Timestamp::from_microsecond(now_us.saturating_add(EPOCH_US))
-        .map(|t| i64::from(zone.to_offset(t).seconds()))
-        .unwrap_or(0);
-    now_us.saturating_add(offset * 1_000_000)
 }

@@ -99,7 +99,7 @@ impl Binder<'_, '_> {
             _ => return Ok(None),
         };
         self.check_complete(tables, node)?;
-        let mut splices = Vec::new();
+        let mut splices = self.fixed_splices(false)?;
         let mut touched = Vec::new();
         for table in &tables.tables {
             let Some(p) = &table.pruning else { continue };

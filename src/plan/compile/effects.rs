@@ -8,7 +8,7 @@ use super::super::analyze::Analysis;
 use super::super::functions::{self, Effect};
 use super::super::scope::{Home, TableRef};
 use super::super::types::{ReadHint, Role};
-use super::{Compiled, Compiler, key_update};
+use super::{Compiled, Compiler, Route, key_update};
 
 impl Compiler<'_> {
     /// A view on a node sees that node's rows alone, and what it reads isn't known here.
@@ -29,6 +29,9 @@ impl Compiler<'_> {
         let refs = &analysis.facts.refs;
         for table in refs {
             self.refuse_view(&table.name)?;
+        }
+        if analysis.only_of_partitioned {
+            return Err(super::names::only_of_partitioned());
         }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
@@ -84,6 +87,33 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// Every copy of a broadcast row must get the same values, whichever node computes them.
+    pub(super) fn check_copies(&self, target: &TableRef, analysis: &Analysis) -> Result<(), Fault> {
+        let catalog = &self.db().catalog;
+        let refuse = |what: String| {
+            Err(Fault::new(
+                Code::BROADCAST_DIVERGES,
+                format!(
+                    "{what} might give each copy of a row of {} another value",
+                    target.name
+                ),
+            )
+            .hint("Compute the value first and pass it as a constant."))
+        };
+        let mut calls = analysis.calls.iter();
+        if let Some(call) = calls.find(|c| !functions::copies_alike(c, catalog)) {
+            return refuse(format!("{}()", call.name.last()));
+        }
+        if let Some(cast) = analysis.casts.iter().find(|c| functions::of_catalog(c)) {
+            return refuse(format!("a cast to {cast}"));
+        }
+        let mut columns = target.info.iter().flat_map(|i| &i.columns);
+        match columns.find(|c| functions::of_catalog(&c.type_name)) {
+            Some(column) => refuse(format!("column {} of type {}", column.name, column.type_name)),
+            None => Ok(()),
+        }
+    }
+
     /// Role, writes and session effects.
     pub(super) fn effects(
         &self,
@@ -94,20 +124,30 @@ impl Compiler<'_> {
         let catalog = &self.db().catalog;
         let mut may_write = analysis.writes || !is_query;
         let several = self.single_node().is_none();
+        let on_shell = matches!(compiled.route, Route::Fixed(node) if node == self.db().shell);
         for call in &analysis.calls {
             let name = call.name.last();
+            let meets = is_advisory(name) && name != "pg_advisory_unlock_all" || name == "pg_notify";
+            if several && meets && !on_shell {
+                return Err(not_on_shell(name));
+            }
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
                 Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::MayWrite => may_write = true,
-                // There are no session locks over several nodes: drivers send it between users.
+                // Nothing is locked by it: drivers send it between users.
                 Effect::Session if several && name == "pg_advisory_unlock_all" => {}
+                // All clients' locks must meet on one server: on the shell's.
+                Effect::Session if several && is_advisory(name) && on_shell => {
+                    compiled.pins = true;
+                    may_write = true;
+                }
                 Effect::Session if several => {
                     return Err(Fault::new(
                         Code::SESSION_STATE,
                         format!("{name}() leaves state in one server's session, which can't be kept over several nodes"),
                     )
-                    .hint("For locks use pg_advisory_xact_lock; for settings use SET."));
+                    .hint("For settings use SET."));
                 }
                 Effect::Session => {
                     compiled.pins = true;
@@ -131,4 +171,16 @@ impl Compiler<'_> {
         };
         Ok(())
     }
+}
+
+fn is_advisory(name: &str) -> bool {
+    name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_")
+}
+
+fn not_on_shell(name: &str) -> Fault {
+    Fault::new(
+        Code::SESSION_STATE,
+        format!("{name}() in a statement about tables would take effect on their node, where other clients don't meet it"),
+    )
+    .hint(format!("Call it in a statement of its own, with values: SELECT {name}(…)."))
 }

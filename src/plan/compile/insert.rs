@@ -1,12 +1,13 @@
 //! INSERT: which way its rows go, and what can't be split.
 
+use crate::model::catalog::ColumnDefault;
 use crate::model::{Code, Fault};
 use crate::topology::Layout;
 
 use super::super::analyze::Analysis;
-use super::super::functions;
 use super::super::insert;
 use super::super::query::{Conflict, Expr, Insert, InsertSource, Lowered, Span};
+use super::super::reader::Reader;
 use super::super::scope::{Home, TableRef};
 use super::{Compiler, InsertRoute, Route, target};
 
@@ -27,6 +28,10 @@ impl Compiler<'_> {
             (InsertSource::Values(values), Home::Node(_)) if generates => {
                 self.rows(i, values, target, lowered, analysis)
             }
+            // Defaults that may have to be filled: where that can't be done, `unfixed` says so.
+            (InsertSource::Values(values), Home::Node(_)) if of_session(target) => self
+                .rows(i, values, target, lowered, analysis)
+                .or_else(|_| self.tables(lowered, analysis, true)),
             (InsertSource::Query(_) | InsertSource::DefaultValues, Home::Node(_))
                 if generates && !lists_generated(i, target) =>
             {
@@ -105,6 +110,19 @@ impl Compiler<'_> {
         .hint("A row that conflicts may be on another node, where it would not be seen."))
     }
 
+    /// `ON CONFLICT ON CONSTRAINT name`.
+    fn conflict_constraint(&self) -> Option<(Span, Box<str>)> {
+        let mut r = Reader::new(self.sql, self.tokens);
+        while !r.done() {
+            if r.take_all(&["on", "conflict", "on", "constraint"]) {
+                let name = r.name()?;
+                return Some((self.shape.range(name.span), name.last().into()));
+            }
+            r.at += 1;
+        }
+        None
+    }
+
     pub(super) fn rows(
         &self,
         i: &Insert,
@@ -141,45 +159,31 @@ impl Compiler<'_> {
         if let Home::Everywhere(nodes) = &target.home
             && nodes.len() > 1
         {
-            for call in &analysis.calls {
-                let name = call.name.last();
-                if functions::differs_by_call(name, &self.db().catalog) {
-                    return Err(Fault::new(
-                        Code::BROADCAST_DIVERGES,
-                        format!("{name}() would give each copy of the row another value"),
-                    )
-                    .hint("Compute the value first and pass it as a constant."));
-                }
-            }
+            self.check_copies(target, analysis)?;
         }
         let rows = insert::rows(i, values, target, self.sql, self.tokens)?;
         let replaced: Vec<Vec<Span>> = rows
             .rows
             .iter()
-            .map(|r| r.replaced.iter().map(|(s, _)| self.shape.range(*s)).collect())
+            .map(|r| r.replaced.iter().map(|r| self.shape.range(r.at)).collect())
             .collect();
-        // The other now()s matter only where nodes must agree.
-        let together = match &target.home {
-            Home::Everywhere(nodes) => nodes.len() > 1,
-            Home::Sharded(s) => s.nodes.len() > 1 && values.len() > 1,
-            Home::Node(_) | Home::System => false,
-        };
-        let mut now = if together {
-            self.now_splices(analysis)?
-        } else {
-            Vec::new()
-        };
-        let taken: Vec<Span> = replaced.iter().flatten().copied().collect();
-        now.retain(|n| !taken.iter().any(|t| t.start <= n.at.start && n.at.end <= t.end));
         Ok(Route::Insert(Box::new(InsertRoute {
             table: self.named(target, analysis),
             list_at: self.shape.position(rows.list_at),
             spans: rows.rows.iter().map(|r| self.shape.range(r.span)).collect(),
             replaced,
-            now,
+            constraint: self.conflict_constraint(),
             rows,
         })))
     }
+}
+
+/// Has it a default made of the transaction's time or the session's names?
+fn of_session(target: &TableRef) -> bool {
+    let columns = target.info.iter().flat_map(|i| &i.columns);
+    columns
+        .into_iter()
+        .any(|c| matches!(c.default, ColumnDefault::OfSession(_)))
 }
 
 fn lists_generated(i: &Insert, target: &TableRef) -> bool {

@@ -1,6 +1,7 @@
 //! Shape → Compiled: everything about a statement that doesn't depend on its values.
 
 mod effects;
+mod fixed;
 mod insert;
 mod names;
 
@@ -12,7 +13,7 @@ use crate::topology::{Database, Layout};
 
 use super::analyze::{Analysis, analyze};
 use super::copy::{CopyOut, CopyRows};
-use super::functions;
+use super::fixed::{self as fixed_words, Fixed};
 use super::insert::Rows;
 use super::lex::{Kind as TokenKind, Token};
 use super::lower;
@@ -49,6 +50,14 @@ pub struct Compiled {
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
     pub(super) untyped: Vec<u16>,
+    /// Only in a transaction block does it make sense, and the server would say so: LOCK TABLE.
+    pub(super) needs_block: bool,
+    /// A system catalog is read, or a function that looks names up in it: they are those of the server.
+    pub(super) reads_catalogs: bool,
+    /// Words that the proxy may have to put a value for.
+    pub(super) fixed: Vec<FixedSplice>,
+    /// Why it can't run where the proxy has to give these values.
+    pub(super) unfixed: Vec<Unfixed>,
 }
 
 /// How to find the nodes.
@@ -59,7 +68,6 @@ pub(super) enum Route {
     /// The same text on each; copies of the same rows or the same DDL.
     Same {
         nodes: Vec<NodeId>,
-        now: Vec<NowSplice>,
     },
     /// Statements of Margay's own making, in order (DDL of a sharded table).
     Parts(Vec<(NodeId, String)>),
@@ -69,13 +77,22 @@ pub(super) enum Route {
     Refused(Fault),
 }
 
-/// A `now()` to be replaced, in the shape's coordinates.
+/// A `now()` or `current_user` to be replaced, in the shape's coordinates.
 #[derive(Clone, Debug)]
-pub(super) struct NowSplice {
+pub(super) struct FixedSplice {
     pub at: Span,
-    pub ty: &'static str,
+    pub what: Fixed,
     /// In a select list, where its name may become a column's name.
     pub name: Option<Box<str>>,
+}
+
+/// What decides a value that the statement leaves to the server, and must not where the proxy has to.
+#[derive(Clone, Debug)]
+pub(super) enum Unfixed {
+    /// Such a word at a place where nothing can be put for it, or in a statement that can't be read.
+    Word(Fixed, Box<str>),
+    /// The default of a column: `table.column` and the expression.
+    Default(String, Box<str>),
 }
 
 /// A table named in the text, for routing and for splicing its physical name.
@@ -106,7 +123,6 @@ pub(super) struct ScatterSplices {
     pub hidden: Option<(u32, String)>,
     pub remove: Vec<Span>,
     pub limit_at: u32,
-    pub now: Vec<NowSplice>,
 }
 
 #[derive(Debug)]
@@ -117,7 +133,8 @@ pub(super) struct InsertRoute {
     pub list_at: u32,
     pub spans: Vec<Span>,
     pub replaced: Vec<Vec<Span>>,
-    pub now: Vec<NowSplice>,
+    /// The name behind ON CONSTRAINT.
+    pub constraint: Option<(Span, Box<str>)>,
 }
 
 /// What a hint comment says.
@@ -166,6 +183,10 @@ impl<'a> Compiler<'a> {
             copy_in: None,
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
+            needs_block: false,
+            reads_catalogs: false,
+            fixed: Vec::new(),
+            unfixed: Vec::new(),
         }
     }
 
@@ -183,6 +204,7 @@ impl<'a> Compiler<'a> {
             Root::Update(w) | Root::Delete(w) => self.finish(self.write(w, &lowered, &analysis)?),
         };
         self.check_once(&analysis)?;
+        self.fix(&lowered, &analysis, &mut compiled);
         let is_query = matches!(lowered.root, Root::Query(_));
         let sets = set_config::plain_calls(&lowered.root);
         let called = analysis
@@ -190,6 +212,10 @@ impl<'a> Compiler<'a> {
             .iter()
             .filter(|c| c.name.last() == "set_config")
             .count();
+        if !sets.is_empty() && sets.iter().all(|set| set.if_rows) {
+            // Settings are asked where they are set.
+            compiled.route = Route::Fixed(self.db().shell);
+        }
         if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
             compiled.sets = sets;
         }
@@ -199,7 +225,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn pin(&self, compiled: &mut Compiled) {
-        let mut spans: Vec<Span> = Vec::new();
+        // A precision is read while planning: `CURRENT_TIMESTAMP(3)`.
+        let fixed = fixed_words::found(self.sql, self.tokens).into_iter();
+        let mut spans: Vec<Span> = fixed
+            .map(|f| Span {
+                start: self.tokens[f.first].start,
+                end: self.tokens[f.last].end,
+            })
+            .collect();
         if let Route::Tables(t) = &compiled.route
             && let Ok(s) = &t.scatter
         {
@@ -228,42 +261,6 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Calls of now() and kin.
-    fn now_splices(&self, analysis: &Analysis) -> Result<Vec<NowSplice>, Fault> {
-        let mut out = Vec::new();
-        for call in &analysis.calls {
-            let Some(ty) = functions::transaction_time(call.name.last()) else {
-                continue;
-            };
-            if call.has_args {
-                return Err(Fault::new(
-                    Code::FUNCTION_ACROSS_NODES,
-                    format!("{} with a precision over several nodes", call.name.last()),
-                ));
-            }
-            let name = call.name.span;
-            let mut end = name.end;
-            if !call.bare {
-                let close = self
-                    .tokens
-                    .iter()
-                    .find(|t| t.start >= name.end && t.is_punct(self.sql, ')'));
-                end = close.map_or(end, |t| t.end);
-            }
-            let at = Span {
-                start: name.start,
-                end,
-            };
-            let name = call.names_output.then(|| call.name.last().into());
-            out.push(NowSplice {
-                at: self.shape.range(at),
-                ty,
-                name,
-            });
-        }
-        Ok(out)
-    }
-
     fn tables(&self, lowered: &Lowered, analysis: &Analysis, write: bool) -> Result<Route, Fault> {
         if analysis.facts.refs.is_empty() {
             return Ok(Route::Fixed(self.db().shell));
@@ -278,17 +275,14 @@ impl<'a> Compiler<'a> {
                 scatter::check(analysis, true).map(|()| Scatter::default())
             }
         };
-        let scatter = planned.and_then(|scatter| {
-            Ok(ScatterSplices {
-                hidden: scatter
-                    .hidden
-                    .as_ref()
-                    .map(|(at, text)| (self.shape.position(*at), text.clone())),
-                remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
-                limit_at: self.shape.position(scatter.limit_at),
-                now: self.now_splices(analysis)?,
-                scatter,
-            })
+        let scatter = planned.map(|scatter| ScatterSplices {
+            hidden: scatter
+                .hidden
+                .as_ref()
+                .map(|(at, text)| (self.shape.position(*at), text.clone())),
+            remove: scatter.remove.iter().map(|s| self.shape.range(*s)).collect(),
+            limit_at: self.shape.position(scatter.limit_at),
+            scatter,
         });
         let tables: Vec<NamedTable> = analysis
             .facts
@@ -331,7 +325,8 @@ impl<'a> Compiler<'a> {
     /// Defaults that would give each copy of a broadcast row another value.
     fn refuse_defaults(&self, target: &TableRef, used: &dyn Fn(&str) -> bool) -> Result<(), Fault> {
         let columns = target.info.iter().flat_map(|i| &i.columns);
-        let differs = |d: &ColumnDefault| matches!(d, ColumnDefault::Now(_) | ColumnDefault::Volatile(_));
+        let differs =
+            |d: &ColumnDefault| matches!(d, ColumnDefault::OfSession(_) | ColumnDefault::Volatile(_));
         match columns.into_iter().find(|c| differs(&c.default) && used(&c.name)) {
             None => Ok(()),
             Some(column) => Err(Fault::new(
@@ -396,22 +391,9 @@ impl<'a> Compiler<'a> {
                 .hint("Read the rows first and write them as values."));
             }
         }
-        for call in &analysis.calls {
-            let name = call.name.last();
-            if functions::differs_by_call(name, &self.db().catalog) {
-                return Err(Fault::new(
-                    Code::BROADCAST_DIVERGES,
-                    format!(
-                        "{name}() would give each copy of a row of {} another value",
-                        target.name
-                    ),
-                )
-                .hint("Compute the value first and pass it as a constant."));
-            }
-        }
+        self.check_copies(target, analysis)?;
         Ok(Route::Same {
             nodes: nodes.to_vec(),
-            now: self.now_splices(analysis)?,
         })
     }
 }

@@ -14,6 +14,8 @@ impl Compiler<'_> {
     /// A statement that can't be read: it may run where all tables that its words could mean are.
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
         let mut compiled = self.finish(Route::Fixed(self.db().shell));
+        self.fix_unread(&mut compiled);
+        self.refuse_only()?;
         if let Some(node) = self.single_node() {
             compiled.route = Route::Fixed(node);
             return Ok(compiled);
@@ -64,6 +66,16 @@ impl Compiler<'_> {
             compiled.route = Route::Fixed(node);
         }
         Ok(compiled)
+    }
+
+    /// ONLY before the name of a table whose rows are all in partitions, also where one node has them all.
+    fn refuse_only(&self) -> Result<(), Fault> {
+        let only = self.tokens.iter().any(|t| t.is_word(self.sql, "only"));
+        let partitioned = |h: &Home| matches!(h, Home::Sharded(s) if s.layout == Layout::Partitioned);
+        if only && self.homes_by_names().iter().any(|(_, h)| partitioned(h)) {
+            return Err(only_of_partitioned());
+        }
+        Ok(())
     }
 
     /// Nothing is served on tables that the rules place otherwise than when they were filled. By
@@ -121,6 +133,14 @@ impl Compiler<'_> {
         }
         out
     }
+}
+
+pub(super) fn only_of_partitioned() -> Fault {
+    Fault::new(
+        Code::UNSUPPORTED_STATEMENT,
+        "ONLY would leave out the rows of a table whose shards are partitions",
+    )
+    .hint("Leave ONLY out: the table has no other descendants.")
 }
 
 fn unreadable(why: &Unreadable, table: &str) -> Fault {

@@ -106,7 +106,12 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
             names(r)
         }
         "create" | "drop" | "alter" => {
-            let word = r.text().to_ascii_lowercase();
+            r.take_all(&["or", "replace"]);
+            let _ = r.take("temp") || r.take("temporary") || r.take("recursive");
+            let mut word = r.text().to_ascii_lowercase();
+            if r.take("materialized") {
+                word = "materialized view".into();
+            }
             match word.as_str() {
                 "schema" | "extension" | "type" | "domain" => About::Database,
                 _ => About::No(format!(
@@ -118,9 +123,8 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
         }
         "grant" | "revoke" => About::Database,
         "checkpoint" => About::Database,
-        // Ends what can't have begun over several nodes, where LISTEN and cursors are refused. Drivers
-        // send it before a connection goes to its next user.
-        "unlisten" => About::Shell,
+        // Every client's LISTEN and NOTIFY meet there.
+        "listen" | "unlisten" => About::Shell,
         "show" | "notify" => About::Tables(vec![Name {
             parts: vec!["pg_catalog".into(), "pg_settings".into()],
             span: Span::default(),

@@ -58,13 +58,9 @@ impl Compiler<'_> {
                 return Err(unsupported("CREATE TABLE AS of a table that is on several nodes")
                     .hint("Create the table first, then insert its rows."));
             }
-            Home::Everywhere(nodes) => Route::Same {
-                nodes: nodes.clone(),
-                now: Vec::new(),
-            },
+            Home::Everywhere(nodes) => Route::Same { nodes: nodes.clone() },
             Home::Sharded(s) if s.layout == Layout::PerNode => Route::Same {
                 nodes: s.nodes.clone(),
-                now: Vec::new(),
             },
             Home::Sharded(s) => {
                 let Some(rule) = located.rule.as_deref() else {

@@ -2,9 +2,11 @@
 //! by, or fill rows with values that each node makes for itself.
 
 use crate::model::{Code, Fault};
+use crate::topology::Layout;
 
 use super::super::analyze::Located;
 use super::super::compile::Compiler;
+use super::super::fixed;
 use super::super::functions;
 use super::super::lex::{self, Kind};
 use super::super::scope::Home;
@@ -16,9 +18,10 @@ impl Compiler<'_> {
                 for key in &sharding.key {
                     self.guard_key(&key.column, located)?;
                 }
-                self.guard_fill(located, false)
+                let several = sharding.nodes.len() > 1 || sharding.layout == Layout::Separate;
+                self.guard_fill(located, several, false)
             }
-            Home::Everywhere(nodes) if nodes.len() > 1 => self.guard_fill(located, true),
+            Home::Everywhere(nodes) if nodes.len() > 1 => self.guard_fill(located, true, true),
             Home::Everywhere(_) | Home::Node(_) | Home::System => Ok(()),
         }
     }
@@ -64,7 +67,7 @@ impl Compiler<'_> {
 
     /// New or rewritten columns of rows that are there must get the same values wherever copies are,
     /// and no numbers that each node counts by itself.
-    fn guard_fill(&self, located: &Located, copies: bool) -> Result<(), Fault> {
+    fn guard_fill(&self, located: &Located, several: bool, copies: bool) -> Result<(), Fault> {
         let word = |w: &str| self.tokens.iter().any(|t| t.is_word(self.sql, w));
         let catalog = &self.view.database.catalog;
         let counts = [
@@ -82,17 +85,18 @@ impl Compiler<'_> {
             .find(|w| word(w) && word("add"))
             .map(str::to_owned)
             .or_else(|| {
-                if !copies || !(word("add") || word("type")) {
+                if !several || !(word("add") || word("type")) {
                     return None;
                 }
-                let differs = |name: &str| {
-                    functions::differs_by_call(name, catalog) || functions::transaction_time(name).is_some()
-                };
-                let words = self.tokens.iter().filter(|t| t.kind == Kind::Word);
-                words
-                    .map(|t| t.text(self.sql).to_ascii_lowercase())
-                    .find(|name| differs(name))
+                // The rows that are there would get each node's own time.
+                let words = fixed::found(self.sql, self.tokens);
+                let now = words
+                    .first()
+                    .map(|w| self.tokens[w.first].text(self.sql).to_owned());
+                let unlike = || functions::first_unlike(self.sql, catalog);
+                now.or_else(|| if copies { unlike() } else { None })
             });
+        let counted = found.as_deref().is_some_and(|f| counts.contains(&f));
         match found {
             None => Ok(()),
             Some(what) => Err(Fault::new(
@@ -102,7 +106,11 @@ impl Compiler<'_> {
                     located.name
                 ),
             )
-            .hint("Add the column without a default, UPDATE it with constants, then SET DEFAULT.")),
+            .hint(if counted {
+                "Add a bigint column and fill it yourself, or name it in the rules: generate: {column: snowflake}."
+            } else {
+                "Add the column without a default, UPDATE it with constants, then SET DEFAULT."
+            })),
         }
     }
 }

@@ -104,7 +104,6 @@ impl Compiler<'_> {
             About::Shell => Route::Fixed(self.view.database.shell),
             About::Database => Route::Same {
                 nodes: self.view.database.nodes(),
-                now: Vec::new(),
             },
             About::Tables(names) => {
                 self.check_unique(&names, &first)?;
@@ -114,7 +113,29 @@ impl Compiler<'_> {
         };
         let mut compiled = self.finish(route);
         self.utility_effects(&first, &mut compiled);
+        compiled.pins = first == "listen";
+        if first == "copy" {
+            self.fix_copy(&mut compiled);
+        }
         Ok(Some(compiled))
+    }
+
+    /// `DROP TABLE IF EXISTS` of what no node has: the servers of the other tables say so. Names that
+    /// might be a shard's are none of these.
+    fn is_nothing(&self, name: &Name) -> bool {
+        let located = locate(name, self.view);
+        let database = &self.view.database;
+        let like_shard = |table: &str| {
+            let rest = located.name.table.strip_prefix(table);
+            rest.and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let mut r = Reader::new(self.sql, self.tokens);
+        r.take_all(&["drop", "table", "if", "exists"])
+            && database.catalog.loaded
+            && located.rule.is_none()
+            && located.info.is_none()
+            && !database.tables.keys().any(|t| like_shard(&t.table))
     }
 
     fn is_separate(&self, name: &Name) -> bool {
@@ -125,6 +146,9 @@ impl Compiler<'_> {
     fn pass(&self, node: NodeId, first: &str) -> Compiled {
         let mut compiled = self.finish(Route::Fixed(node));
         self.utility_effects(first, &mut compiled);
+        if first == "copy" {
+            self.fix_copy(&mut compiled);
+        }
         let word = |w: &str| self.tokens.iter().any(|t| t.is_word(self.sql, w));
         compiled.pins = match first {
             "prepare" | "listen" | "load" | "execute" => true,
@@ -146,6 +170,7 @@ impl Compiler<'_> {
             "create" | "drop" | "reindex" => word("concurrently") || word("database") || word("tablespace"),
             _ => false,
         };
+        compiled.needs_block = first == "lock";
         compiled.writes = !matches!(
             first,
             "unlisten" | "show" | "fetch" | "move" | "close" | "declare"
@@ -197,8 +222,12 @@ impl Compiler<'_> {
     pub(super) fn on_tables(&self, names: &[Name], first: &str) -> Result<Route, Fault> {
         let mut nodes: Vec<NodeId> = Vec::new();
         let mut separate = None;
+        let passed_over = names.iter().any(|n| !self.is_nothing(n));
         for name in names {
             let located = locate(name, self.view);
+            if first == "drop" && passed_over && self.is_nothing(name) {
+                continue;
+            }
             if first == "alter" {
                 self.guard_alter(&located)?;
             }
@@ -233,10 +262,7 @@ impl Compiler<'_> {
         if nodes.is_empty() {
             nodes = self.view.database.nodes();
         }
-        Ok(Route::Same {
-            nodes,
-            now: Vec::new(),
-        })
+        Ok(Route::Same { nodes })
     }
 
     /// Tables whose shards are tables of their own: the statement once per shard, names replaced.

@@ -223,7 +223,6 @@ impl Lower<'_> {
                 || !matches!(f.parameters, FunctionArguments::None),
             filter: f.filter.as_ref().map(|e| self.expr(e)).transpose()?,
             over: None,
-            bare: matches!(f.args, FunctionArguments::None),
         };
         for order in &f.within_group {
             call.args.push(self.expr(&order.expr)?);

@@ -4,24 +4,30 @@
 //! the end the tables that the parser's own visitor sees must all be in the model; otherwise the
 //! statement counts as unreadable.
 
+mod dialect;
 mod expr;
 mod labels;
+mod merge;
+mod plain;
 mod query;
 mod schema;
+mod words;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Location;
 
 pub use schema::catalog_from_sql;
 
 use super::clauses;
-use super::lex::{self, Kind, Token};
+use super::lex::{self, Token};
 use super::query::{Body, CteBody, Expr, InsertSource, Lowered, Query, Root, Source};
 use super::shape::Shape;
+use dialect::Postgres;
+use plain::Notes;
+use words::Word;
 
 /// Why a statement could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,39 +36,23 @@ pub struct Unreadable(pub String);
 /// Parenthesis nesting that the parser follows before it gives up.
 const RECURSION_LIMIT: usize = 200;
 
-/// State of one lowering: positions and slots.
+/// State of one lowering: slots, and what the parser wasn't shown.
 pub(super) struct Lower<'a> {
-    sql: &'a str,
     shape: &'a Shape,
-    /// Byte offset of the start of each line, and whether the line is ASCII.
-    lines: Vec<(usize, bool)>,
+    notes: Notes,
 }
 
-impl<'a> Lower<'a> {
-    fn new(sql: &'a str, shape: &'a Shape) -> Self {
-        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', sql.as_bytes()).map(|i| i + 1));
-        let lines = starts
-            .zip(sql.split('\n'))
-            .map(|(start, line)| (start, line.is_ascii()))
-            .collect();
-        Self { sql, shape, lines }
-    }
-
-    /// The parser counts characters in lines; splicing needs bytes.
+impl Lower<'_> {
     fn offset(&self, at: Location) -> u32 {
-        let Some(&(start, is_ascii)) = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l))
-        else {
-            return 0;
-        };
-        let line = self.sql.get(start..).unwrap_or("");
-        let column = (at.column as usize).saturating_sub(1);
-        let within = if is_ascii {
-            column.min(line.len())
-        } else {
-            line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)
-        };
-        (start + within) as u32
+        words::offset(at)
     }
+}
+
+/// Why the planner can't read a query or a write; None: it can. For the test of coverage.
+pub fn unreadable(sql: &str) -> Option<String> {
+    lower(sql, &super::shape::shape(sql, true), true)
+        .err()
+        .map(|Unreadable(why)| why)
 }
 
 /// Reads one statement. `sql` must be the text that `shape` was made of.
@@ -73,37 +63,26 @@ pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered
         ));
     }
     let tokens = lex::tokens(sql, standard_strings);
-    if !standard_strings && tokens.iter().any(|t| t.kind == Kind::SpecialString) {
-        return Err(Unreadable("standard_conforming_strings is off".into()));
-    }
-    if tokens
-        .iter()
-        .any(|t| t.kind == Kind::SpecialString && t.text(sql).starts_with('\''))
-    {
-        return Err(Unreadable("a string constant is continued over lines".into()));
-    }
-    if only_of(sql, &tokens) {
-        return Err(Unreadable(
-            "ONLY means something else on a table that is partitioned".into(),
-        ));
-    }
-    let original = sql;
-    let blanked = without_comments(sql, standard_strings);
-    let sql = blanked.as_str();
     let locks_at = locking_tail(sql, &tokens);
     if locks_at.is_some_and(|at| limited_behind(sql, &tokens, at)) {
         return Err(Unreadable("LIMIT stands behind the locking clause".into()));
     }
-    let text = locks_at.map_or(sql, |at| &sql[..at as usize]);
-    let mut statements = Parser::new(&PostgreSqlDialect {})
+    let shown = tokens.partition_point(|t| locks_at.is_none_or(|at| t.start < at));
+    let mut words = words::words(sql, &tokens[..shown])?;
+    if words.iter().any(|w| w.is("merge")) {
+        words = merge::prepare(words);
+    }
+    let (words, notes) = plain::plain(words);
+    let words = words.into_iter().map(Word::into_parsed).collect();
+    let mut statements = Parser::new(&Postgres)
         .with_recursion_limit(RECURSION_LIMIT)
-        .try_with_sql(text)
-        .and_then(|mut p| p.parse_statements())
+        .with_tokens_with_locations(words)
+        .parse_statements()
         .map_err(|e| Unreadable(e.to_string()))?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err(Unreadable("it isn't one statement".into()));
     };
-    let lower = Lower::new(sql, shape);
+    let lower = Lower { shape, notes };
     let mut root = lower.root(&statement)?;
     if let (Root::Query(query), true) = (&mut root, locks_at.is_some()) {
         query.locks = true;
@@ -120,33 +99,7 @@ pub fn lower(sql: &str, shape: &Shape, standard_strings: bool) -> Result<Lowered
     }
     Ok(Lowered {
         root,
-        clauses: clauses::read(original, &tokens),
-    })
-}
-
-/// The text with blanks for comments, byte for byte: where a comment ends is for our lexer to say,
-/// not for the parser's.
-fn without_comments(sql: &str, standard_strings: bool) -> String {
-    let mut out = String::with_capacity(sql.len());
-    for token in lex::Lexer::new(sql, standard_strings) {
-        let text = token.text(sql);
-        match token.kind {
-            Kind::Comment => out.extend(text.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' })),
-            _ => out.push_str(text),
-        }
-    }
-    out
-}
-
-/// `FROM ONLY t`, which the parser takes for a table named `only`.
-fn only_of(sql: &str, tokens: &[Token]) -> bool {
-    tokens.windows(3).any(|t| {
-        let before = ["from", "join", "update", "using", "into"]
-            .iter()
-            .any(|w| t[0].is_word(sql, w))
-            || t[0].is_punct(sql, ',');
-        let behind = matches!(t[2].kind, Kind::Word | Kind::QuotedIdent) || t[2].is_punct(sql, '(');
-        before && t[1].is_word(sql, "only") && behind
+        clauses: clauses::read(sql, &tokens),
     })
 }
 
@@ -260,6 +213,7 @@ fn count_body(body: &Body, n: &mut usize) {
                 .iter()
                 .chain(&s.group)
                 .chain(&s.having)
+                .chain(&s.expanded)
                 .for_each(|e| count_expr(e, n));
         }
         Body::Query(q) => count_query(q, n),
@@ -315,6 +269,7 @@ impl Lower<'_> {
             Statement::Insert(i) => self.insert(i),
             Statement::Update(u) => self.update(u),
             Statement::Delete(d) => self.delete(d),
+            Statement::Merge(m) => self.merge(m),
             _ => Err(Unreadable("it is a kind of statement that isn't planned".into())),
         }
     }

@@ -8,16 +8,25 @@ use sqlparser::ast::{
 };
 
 use super::expr::{fold, folded_parts};
+use super::plain::EXPANDED;
 use super::{Lower, Unreadable};
 use crate::plan::query::{
-    Assignment, Body, Conflict, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind,
-    OrderItem, Query, Root, Select, SetOp, Source, Table, Write,
+    Assignment, Body, Conflict, Cte, CteBody, Distinct, Expr, Insert, InsertSource, Item, JoinKind, Name,
+    OneNode, OrderItem, Query, Root, Select, SetOp, Source, Span, Table, Write,
 };
 
 type Result<T> = std::result::Result<T, Unreadable>;
 
-fn unreadable<T>(what: &str) -> Result<T> {
+pub(super) fn unreadable<T>(what: &str) -> Result<T> {
     Err(Unreadable(what.into()))
+}
+
+/// A value that a write reads, but doesn't set.
+fn read_only(value: Expr) -> Assignment {
+    Assignment {
+        columns: Vec::new(),
+        value,
+    }
 }
 
 impl Lower<'_> {
@@ -31,7 +40,7 @@ impl Lower<'_> {
             limit: None,
             offset: None,
             odd_limit: false,
-            locks: !q.locks.is_empty(),
+            locks: !q.locks.is_empty() || self.notes.locks,
             order: Vec::new(),
         };
         if let Some(order) = &q.order_by {
@@ -42,7 +51,11 @@ impl Lower<'_> {
                 let descending = match &item.options.sort {
                     None | Some(OrderBySort::Asc) => false,
                     Some(OrderBySort::Desc) => true,
-                    _ => return unreadable("ORDER BY … USING"),
+                    Some(OrderBySort::Using(_)) => {
+                        // Which order that is only the server knows.
+                        out.odd_limit = true;
+                        false
+                    }
                 };
                 out.order.push(OrderItem {
                     expr: self.expr(&item.expr)?,
@@ -61,7 +74,7 @@ impl Lower<'_> {
             }) => {
                 out.limit = limit.as_ref().map(|e| self.expr(e)).transpose()?;
                 out.offset = offset.as_ref().map(|o| self.expr(&o.value)).transpose()?;
-                out.odd_limit = !limit_by.is_empty();
+                out.odd_limit |= !limit_by.is_empty();
             }
             Some(LimitClause::OffsetCommaLimit { .. }) => return unreadable("LIMIT a, b"),
         }
@@ -138,7 +151,8 @@ impl Lower<'_> {
             SetExpr::Insert(s) | SetExpr::Update(s) | SetExpr::Delete(s) => {
                 Body::Write(Box::new(self.root(s)?))
             }
-            SetExpr::Merge(_) | SetExpr::Table(_) => return unreadable("MERGE or TABLE"),
+            SetExpr::Merge(s) => Body::Write(Box::new(self.root(s)?)),
+            SetExpr::Table(_) => return unreadable("TABLE"),
         })
     }
 
@@ -155,7 +169,10 @@ impl Lower<'_> {
                             | ast::Expr::Tuple(_)
                     )
                 });
-                (self.exprs(list)?, odd || !modifiers.is_empty())
+                (
+                    self.exprs(list)?,
+                    odd || !modifiers.is_empty() || self.notes.odd_group,
+                )
             }
         };
         if !s.lateral_views.is_empty()
@@ -173,6 +190,7 @@ impl Lower<'_> {
                 Some(ast::Distinct::On(list)) => Distinct::On(self.exprs(list)?),
             },
             items: self.items(&s.projection)?,
+            expanded: self.expanded(&s.projection)?,
             from: self.sources(&s.from)?,
             filter: s.selection.as_ref().map(|e| self.expr(e)).transpose()?,
             group,
@@ -193,6 +211,13 @@ impl Lower<'_> {
                         alias: None,
                         name: super::labels::label(e),
                     },
+                    // `(…).*`. Nobody knows its columns: a wildcard of no relation.
+                    SelectItem::ExprWithAlias { alias, .. } if alias.value == EXPANDED => {
+                        Item::QualifiedWildcard(Name {
+                            parts: vec!["".into()],
+                            span: Span::default(),
+                        })
+                    }
                     SelectItem::ExprWithAlias { expr, alias } => Item::Expr {
                         expr: self.expr(expr)?,
                         alias: Some(fold(alias)),
@@ -207,6 +232,17 @@ impl Lower<'_> {
                         return unreadable("a select item of another dialect");
                     }
                 })
+            })
+            .collect()
+    }
+
+    /// The expressions behind `(…).*`.
+    fn expanded(&self, items: &[SelectItem]) -> Result<Vec<Expr>> {
+        items
+            .iter()
+            .filter_map(|item| match item {
+                SelectItem::ExprWithAlias { expr, alias } if alias.value == EXPANDED => Some(self.expr(expr)),
+                _ => None,
             })
             .collect()
     }
@@ -254,7 +290,7 @@ impl Lower<'_> {
         Ok(left)
     }
 
-    fn factor(&self, f: &TableFactor) -> Result<Source> {
+    pub(super) fn factor(&self, f: &TableFactor) -> Result<Source> {
         Ok(match f {
             TableFactor::Table {
                 name,
@@ -262,16 +298,8 @@ impl Lower<'_> {
                 args: Some(args),
                 ..
             } => {
-                let mut children = Vec::new();
-                for arg in &args.args {
-                    let (ast::FunctionArg::Unnamed(value)
-                    | ast::FunctionArg::Named { arg: value, .. }
-                    | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
-                    if let ast::FunctionArgExpr::Expr(e) = value {
-                        children.push(self.expr(e)?);
-                    }
-                }
-                return self.table_function(name, children, alias.as_ref());
+                let args = self.arguments(&args.args)?;
+                return self.table_function(name, args, alias.as_ref(), true);
             }
             TableFactor::Table {
                 name,
@@ -286,8 +314,10 @@ impl Lower<'_> {
                 if version.is_some() || *with_ordinality || !partitions.is_empty() || json_path.is_some() {
                     return unreadable("a table of another dialect");
                 }
+                let name = self.name(name)?;
                 Source::Table(Table {
-                    name: self.name(name)?,
+                    only: self.notes.only.contains(&name.span.start),
+                    name,
                     alias: alias.as_ref().map(|a| fold(&a.name)),
                     renames: alias.as_ref().is_some_and(|a| !a.columns.is_empty()),
                     odd: sample.is_some(),
@@ -311,6 +341,10 @@ impl Lower<'_> {
                 table_with_joins,
                 alias: None,
             } => self.joined(table_with_joins)?,
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: Some(alias),
+            } => self.named_join(table_with_joins, alias)?,
             TableFactor::UNNEST {
                 array_exprs, alias, ..
             } => Source::Function {
@@ -318,18 +352,68 @@ impl Lower<'_> {
                 alias: alias.as_ref().map(|a| fold(&a.name)),
                 relation: false,
             },
-            TableFactor::Function { .. } | TableFactor::TableFunction { .. } => {
-                return unreadable("a table function");
+            TableFactor::Function {
+                name, args, alias, ..
+            } => {
+                let args = self.arguments(args)?;
+                return self.table_function(name, args, alias.as_ref(), false);
             }
             _ => return unreadable("a source of another dialect"),
         })
     }
 
+    fn arguments(&self, args: &[ast::FunctionArg]) -> Result<Vec<Expr>> {
+        let mut out = Vec::new();
+        for arg in args {
+            let (ast::FunctionArg::Unnamed(value)
+            | ast::FunctionArg::Named { arg: value, .. }
+            | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
+            if let ast::FunctionArgExpr::Expr(e) = value {
+                out.push(self.expr(e)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// `(a JOIN b …) AS x`: the names of a and b can't be seen from outside, as if it were a subquery.
+    fn named_join(&self, t: &TableWithJoins, alias: &TableAlias) -> Result<Source> {
+        let select = Select {
+            distinct: Distinct::No,
+            items: vec![Item::Wildcard],
+            expanded: Vec::new(),
+            from: vec![self.joined(t)?],
+            filter: None,
+            group: Vec::new(),
+            odd_group: false,
+            having: None,
+            into: false,
+            windows: false,
+        };
+        Ok(Source::Derived {
+            query: Box::new(Query {
+                ctes: Vec::new(),
+                recursive: false,
+                body: Body::Select(Box::new(select)),
+                has_order: false,
+                limit: None,
+                offset: None,
+                odd_limit: false,
+                locks: false,
+                order: Vec::new(),
+            }),
+            alias: Some(fold(&alias.name)),
+            columns: alias.columns.iter().map(|c| fold(&c.name)).collect(),
+            lateral: false,
+        })
+    }
+
+    /// `relation`: the parser's visitor counts its name as a table's.
     fn table_function(
         &self,
         name: &ast::ObjectName,
         args: Vec<Expr>,
         alias: Option<&TableAlias>,
+        relation: bool,
     ) -> Result<Source> {
         let name = self.name(name)?;
         let call = crate::plan::query::Call {
@@ -340,12 +424,11 @@ impl Lower<'_> {
             odd: false,
             filter: None,
             over: None,
-            bare: false,
         };
         Ok(Source::Function {
             args: vec![Expr::Call(Box::new(call))],
             alias: alias.map(|a| fold(&a.name)),
-            relation: true,
+            relation,
         })
     }
 
@@ -360,6 +443,9 @@ impl Lower<'_> {
         let TableObject::TableName(name) = &i.table else {
             return unreadable("INSERT INTO FUNCTION");
         };
+        if self.notes.overridden {
+            return unreadable("OVERRIDING USER VALUE: the values given are not those that are stored");
+        }
         if i.or.is_some()
             || i.ignore
             || i.overwrite
@@ -390,6 +476,12 @@ impl Lower<'_> {
             Some(OnInsert::OnConflict(c)) => Some(self.conflict(c)?),
             Some(_) => return unreadable("ON DUPLICATE KEY UPDATE"),
         };
+        if !self
+            .expanded(i.returning.as_deref().unwrap_or_default())?
+            .is_empty()
+        {
+            return unreadable("INSERT … RETURNING (…).*");
+        }
         Ok(Root::Insert(Box::new(Insert {
             ctes,
             recursive,
@@ -398,6 +490,7 @@ impl Lower<'_> {
                 alias: i.table_alias.as_ref().map(|a| fold(&a.alias)),
                 renames: false,
                 odd: false,
+                only: false,
             },
             columns: i.columns.iter().map(|c| self.name(c)).collect::<Result<_>>()?,
             source,
@@ -425,7 +518,7 @@ impl Lower<'_> {
         Ok(out)
     }
 
-    fn assignments(&self, list: &[ast::Assignment]) -> Result<Vec<Assignment>> {
+    pub(super) fn assignments(&self, list: &[ast::Assignment]) -> Result<Vec<Assignment>> {
         list.iter()
             .map(|a| {
                 let names: Vec<_> = match &a.target {
@@ -457,14 +550,18 @@ impl Lower<'_> {
             Some(UpdateTableFromKind::AfterSet(list)) => self.sources(list)?,
             Some(UpdateTableFromKind::BeforeSet(_)) => return unreadable("UPDATE of another dialect"),
         };
+        let returning = u.returning.as_deref().unwrap_or_default();
+        let mut set = self.assignments(&u.assignments)?;
+        set.extend(self.expanded(returning)?.into_iter().map(read_only));
         Ok(Root::Update(Box::new(Write {
             ctes: Vec::new(),
             recursive: false,
             table: self.target(&u.table)?,
             from,
-            set: self.assignments(&u.assignments)?,
+            set,
             filter: u.selection.as_ref().map(|e| self.expr(e)).transpose()?,
-            returning: self.items(u.returning.as_deref().unwrap_or_default())?,
+            returning: self.items(returning)?,
+            one_node: self.notes.current_of.then_some(OneNode::CurrentOf),
         })))
     }
 
@@ -478,14 +575,16 @@ impl Lower<'_> {
         ) else {
             return unreadable("DELETE of another dialect");
         };
+        let returning = d.returning.as_deref().unwrap_or_default();
         Ok(Root::Delete(Box::new(Write {
             ctes: Vec::new(),
             recursive: false,
             table: self.target(table)?,
             from: self.sources(d.using.as_deref().unwrap_or_default())?,
-            set: Vec::new(),
+            set: self.expanded(returning)?.into_iter().map(read_only).collect(),
             filter: d.selection.as_ref().map(|e| self.expr(e)).transpose()?,
-            returning: self.items(d.returning.as_deref().unwrap_or_default())?,
+            returning: self.items(returning)?,
+            one_node: self.notes.current_of.then_some(OneNode::CurrentOf),
         })))
     }
 }

@@ -11,7 +11,7 @@ use sqlparser::parser::Parser;
 use super::expr::{fold, folded_parts};
 use crate::model::catalog::{Catalog, Collation, ColumnDefault, ColumnInfo, TableInfo};
 use crate::model::{Code, Fault, KeyType, TableName};
-use crate::plan::lex;
+use crate::plan::{functions, lex};
 
 /// Reads the tables of a schema file. Statements other than CREATE TABLE are passed over.
 /// Text columns count as deterministic, not bytewise, unless COLLATE "C" or "POSIX" is written.
@@ -95,6 +95,7 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
         name: fold(&def.name),
         type_name: key_type.map_or(written.to_ascii_lowercase().into(), |t| t.sql().into()),
         type_oid: 0,
+        type_modifier: modifier(&written, key_type),
         not_null: false,
         collation: Collation::None,
         default: ColumnDefault::Null,
@@ -129,11 +130,23 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
     info
 }
 
+/// `pg_attribute.atttypmod` of a type as written.
+fn modifier(written: &str, key_type: Option<KeyType>) -> i32 {
+    let number = written
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split([')', ' ']).next()?.parse::<i32>().ok());
+    match (key_type, number) {
+        (Some(KeyType::Text | KeyType::Bpchar), Some(n)) => n + 4,
+        (Some(KeyType::Timestamp | KeyType::Timestamptz), Some(n)) => n,
+        (_, _) => -1,
+    }
+}
+
 fn default(e: &Expr) -> ColumnDefault {
     let text = e.to_string();
     let lower = text.to_ascii_lowercase();
-    if lower.starts_with("now(") || lower.starts_with("current_timestamp") || lower == "current_date" {
-        ColumnDefault::Now(text.into())
+    if functions::is_of_session(&text, true) {
+        ColumnDefault::OfSession(text.into())
     } else if lower.contains('(') {
         ColumnDefault::Volatile(text.into())
     } else {

@@ -33,13 +33,6 @@ pub fn check(analysis: &Analysis, target: bool) -> Result<(), Fault> {
                 format!("{name}() answers differently on each server"),
             ));
         }
-        if functions::transaction_time(name) == Some("timetz") || name == "localtime" {
-            return Err(Fault::new(
-                Code::FUNCTION_ACROSS_NODES,
-                format!("{name} over several nodes isn't supported"),
-            )
-            .hint("Use now() or pass the time as a parameter."));
-        }
     }
     check_homes(analysis)?;
     let arms: Vec<Vec<usize>> = if target || analysis.arms.is_empty() {

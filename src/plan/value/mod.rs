@@ -4,6 +4,7 @@
 //! rows, so only forms whose meaning is certain are read.
 
 mod binary;
+mod modifier;
 mod times;
 
 use jiff::tz::TimeZone;
@@ -11,6 +12,7 @@ use jiff::tz::TimeZone;
 use crate::model::{KeyType, Value};
 
 use binary::{binary, binary_array};
+pub use modifier::assigned;
 use times::{date, in_zone, timestamp};
 
 use super::lex;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::grid;
+use super::parameters::name_list;
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::view::Hints;
@@ -15,12 +16,14 @@ use crate::session::registry::server_name;
 use crate::wire::postgres::backend;
 
 const NONE_OPEN: Warning = ("25P01", "there is no transaction in progress");
+const SESSION_USER: &str = "session_authorization";
 const ROUTE_COLUMNS: &[&str] = &["step", "node", "role", "shards", "sql", "note"];
 
 /// The columns of a command that returns rows of Margay's own.
 pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
     match command {
         Command::ShowMargay(name) => Some(vec![format!("margay.{name}")]),
+        Command::ShowSessionUser => Some(vec![SESSION_USER.to_owned()]),
         Command::ExplainRoute(_) => Some(ROUTE_COLUMNS.iter().map(|c| (*c).to_owned()).collect()),
         Command::Empty
         | Command::Query(_)
@@ -50,6 +53,7 @@ fn ends_failed_transaction(command: &Command) -> bool {
         | Command::Execute { .. }
         | Command::Deallocate { .. }
         | Command::Discard { .. }
+        | Command::ShowSessionUser
         | Command::ShowMargay(_) => false,
     }
 }
@@ -68,6 +72,7 @@ impl Session {
             Command::Set(set) => return self.set(set).await,
             Command::ExplainRoute(sql) => return self.explain_route(sql, describe),
             Command::ShowMargay(name) => return self.show(name, describe),
+            Command::ShowSessionUser => self.show_session_user(describe),
             Command::Prepare { name, types, sql, at } => {
                 self.prepare_sql(name, types, sql, *at).await?;
                 self.tag("PREPARE");
@@ -275,6 +280,18 @@ impl Session {
         Ok(())
     }
 
+    /// The client's own name, unless it has SET another.
+    fn show_session_user(&mut self, describe: Option<&[i16]>) {
+        let set = self.hold.settings.get(SESSION_USER).map(name_list);
+        let set = set.and_then(|names| names.into_iter().next());
+        let user = set.unwrap_or_else(|| self.entry.client.user.to_string());
+        if let Some(formats) = describe {
+            grid::description(&mut self.out, &[SESSION_USER], formats);
+        }
+        grid::row(&mut self.out, [Some(user.as_str())]);
+        self.tag("SHOW");
+    }
+
     fn explain_route(&mut self, sql: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
         let view = self.view();
         let statement = self.shared.planner.read(sql, &view)?;
@@ -297,6 +314,7 @@ impl Session {
             | Command::Execute { .. }
             | Command::Deallocate { .. }
             | Command::Discard { .. }
+            | Command::ShowSessionUser
             | Command::ShowMargay(_) => {
                 let text = statement.text.to_string();
                 vec![[

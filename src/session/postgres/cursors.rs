@@ -94,23 +94,34 @@ impl Session {
         text: &str,
         bind: (&[u32], Option<&Bind<'_>>),
         describe: bool,
+        owes_bind: bool,
     ) -> Result<u64, Failure> {
+        if let Some(CursorUse::Declares { name, at }) = &plan.cursor {
+            self.declare_spread(name, plan, (text, *at), bind).await?;
+            if owes_bind {
+                backend::bind_complete(self.out.buf());
+            }
+            if describe && bind.1.is_some() {
+                backend::no_data(self.out.buf());
+            }
+            backend::command_complete(self.out.buf(), b"DECLARE CURSOR");
+            return Ok(0);
+        }
+        if owes_bind {
+            backend::bind_complete(self.out.buf());
+        }
         let rowless = match &plan.cursor {
-            Some(CursorUse::Declares { .. }) => true,
             Some(CursorUse::Uses { what, .. }) => !matches!(what, CursorStep::Forward { moves: false, .. }),
-            Some(CursorUse::All) | None => false,
+            Some(CursorUse::Declares { .. } | CursorUse::All) | None => false,
         };
         if describe && rowless && bind.1.is_some() {
             backend::no_data(self.out.buf());
         }
         let (name, what) = match &plan.cursor {
-            Some(CursorUse::Declares { name, at }) => {
-                self.declare_spread(name, plan, (text, *at), bind).await?;
-                backend::command_complete(self.out.buf(), b"DECLARE CURSOR");
-                return Ok(0);
-            }
             Some(CursorUse::Uses { name, what }) => (name, *what),
-            Some(CursorUse::All) | None => return Err(Fault::internal("no cursor").into()),
+            Some(CursorUse::Declares { .. } | CursorUse::All) | None => {
+                return Err(Fault::internal("no cursor").into());
+            }
         };
         let no_cursor = || {
             let message = format!("cursor \"{name}\" does not exist");
@@ -196,6 +207,7 @@ impl Session {
         text: &str,
         (types, bind): (&[u32], &Bind<'_>),
         (describe, most): (bool, u32),
+        owes_bind: bool,
     ) -> Result<u64, Failure> {
         let Merge::Rows(rule) = &plan.merge else {
             return Err(Fault::internal("a portal without rows").into());
@@ -208,6 +220,9 @@ impl Session {
                 pipeline::open(hold, plan, rule, (text, 0), (types, Some(bind)), client!(self)).await?
             }
         };
+        if owes_bind {
+            backend::bind_complete(self.out.buf());
+        }
         if describe {
             let description = portal.description();
             put_message(self.out.buf(), b'T', &description);

@@ -150,7 +150,7 @@ impl Session {
                 self.describe_portal(name, frame, &batch[at + 1..], group, more)
                     .await
             }
-            Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
+            Message::Bind(bind) => self.bind_portal(&bind, frame, &batch[at + 1..], group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
                 target: Target::Statement,

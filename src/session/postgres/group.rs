@@ -32,6 +32,8 @@ pub(super) enum Item {
         statement: Arc<Prepared>,
         frame: Frame,
         text: Option<Arc<str>>,
+        /// The text is for this Bind alone.
+        once: bool,
         pass: bool,
     },
     DescribePortal {
@@ -175,10 +177,19 @@ impl Group {
                     statement,
                     frame,
                     text,
+                    once,
                     pass,
                 } => {
                     if text.is_none() && unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         lease.queue(&frame.bytes);
+                    } else if let (Some(text), true) = (text, once) {
+                        unnamed = None;
+                        let types = statement.types_to_send(text.as_bytes());
+                        frontend::parse(lease.write_buf(), b"", text.as_bytes(), types.iter().copied());
+                        exchange.expect.push_back(Expect::Parse { pass: false });
+                        if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
+                            frontend::rebind(lease.write_buf(), bind.portal, b"", &bind);
+                        }
                     } else {
                         let (name, _) = ensure(lease, statement, text.as_deref(), key, exchange, false);
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {

@@ -27,10 +27,12 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    pub fn new(socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+    /// `buf`: what was read already.
+    pub fn after(mut buf: BytesMut, socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+        buf.reserve(READ_BYTES);
         Self {
             socket,
-            buf: BytesMut::with_capacity(READ_BYTES),
+            buf,
             unread: None,
             closed: false,
             limit: frame::MAX_LOGIN,

@@ -1,4 +1,5 @@
-//! Who the client is: SCRAM-SHA-256 against the rules' users. An unknown user goes through the same
+//! Who the client is: SCRAM-SHA-256, bound to the TLS connection where there is one, against the rules'
+//! users, and a certificate where the rules ask for one. An unknown user goes through the same
 //! exchange as a known one with a wrong password.
 
 use std::collections::HashMap;
@@ -8,18 +9,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::inlet::Inlet;
+use super::secure::{Channel, Secured};
 use crate::model::{Code, Fault};
 use crate::pipeline::Outlet;
 use crate::session::shared::Shared;
 use crate::topology::{Secret, User};
-use crate::wire::postgres::scram::{Exchange, ITERATIONS, MECHANISM, SALT, Verifier};
+use crate::wire::postgres::scram::{
+    Binding, Exchange, ITERATIONS, MECHANISM, MECHANISM_PLUS, SALT, Verifier,
+};
 use crate::wire::postgres::{backend, frontend};
 
-/// Checks the client's password; on success AuthenticationOk is queued.
+/// Checks the client's password and certificate; on success AuthenticationOk is queued.
 pub(super) async fn log_in(
     name: &str,
     inlet: &mut Inlet,
     out: &mut Outlet,
+    channel: &Channel,
     shared: &Shared,
 ) -> Result<Arc<User>, Fault> {
     let user = shared.snapshot.load().user(name).cloned();
@@ -34,30 +39,57 @@ pub(super) async fn log_in(
         None => Some(Arc::new(Verifier::mock(name.as_bytes(), &shared.login_secret))),
     };
     if let Some(verifier) = verifier {
-        scram(name, verifier, inlet, out).await?;
+        scram(name, verifier, channel, inlet, out).await?;
     }
     let user = user.ok_or_else(|| wrong(name))?;
+    if user.certificate {
+        check_certificate(name, channel)?;
+    }
     backend::authentication_ok(out.buf());
     Ok(user)
+}
+
+/// As PostgreSQL's `cert` method: the certificate's common name is the user's.
+fn check_certificate(name: &str, channel: &Channel) -> Result<(), Fault> {
+    let presented = channel.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    let message = match presented {
+        None => "connection requires a valid client certificate".to_owned(),
+        Some(certificate) if certificate.common_name.as_deref() == Some(name) => return Ok(()),
+        Some(_) => format!("certificate authentication failed for user \"{name}\""),
+    };
+    Err(Fault::new(Code::AUTH_FAILED, message).sqlstate("28000"))
 }
 
 async fn scram(
     name: &str,
     verifier: Arc<Verifier>,
+    channel: &Channel,
     inlet: &mut Inlet,
     out: &mut Outlet,
 ) -> Result<(), Fault> {
     let nonce = STANDARD.encode(rand::random::<[u8; 18]>());
-    let mut exchange = Exchange::new(verifier, &nonce);
-    backend::authentication_sasl(out.buf(), &[MECHANISM]);
+    let end_point = channel
+        .tls
+        .as_ref()
+        .and_then(|tls: &Secured| tls.end_point.clone());
+    match end_point {
+        None => backend::authentication_sasl(out.buf(), &[MECHANISM]),
+        Some(_) => backend::authentication_sasl(out.buf(), &[MECHANISM_PLUS, MECHANISM]),
+    }
     let initial = answer(inlet, out).await?;
     let (mechanism, first) = frontend::decode_sasl_initial(&initial)?;
-    if mechanism != MECHANISM {
-        return Err(Fault::new(
-            Code::PROTOCOL,
-            "the client chose an authentication mechanism that was not offered",
-        ));
-    }
+    let binding = match end_point {
+        Some(data) if mechanism == MECHANISM_PLUS => Binding::Used(data),
+        Some(_) if mechanism == MECHANISM => Binding::Declined,
+        None if mechanism == MECHANISM => Binding::NotOffered,
+        Some(_) | None => {
+            return Err(Fault::new(
+                Code::PROTOCOL,
+                "the client chose an authentication mechanism that was not offered",
+            ));
+        }
+    };
+    let mut exchange = Exchange::new(verifier, &nonce).bind(binding);
     let first = match first {
         Some(first) => first.to_vec(),
         None => {

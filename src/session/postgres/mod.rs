@@ -15,6 +15,7 @@ mod login;
 mod parameters;
 mod portal;
 mod prepare;
+mod secure;
 mod session;
 mod set_config;
 mod simple;
@@ -33,8 +34,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use login::Verifiers;
 
-use self::inlet::Inlet;
-use self::welcome::{Guest, welcome};
+use self::welcome::{Arrival, Guest, welcome};
 use super::listener::Shutdown;
 use super::shared::Shared;
 use crate::model::Fault;
@@ -49,12 +49,27 @@ pub(super) async fn serve(
     stop: Shutdown,
     clients: Arc<Semaphore>,
 ) {
-    let (read, write) = stream.into_split();
-    let mut inlet = Inlet::new(Box::new(read));
-    let mut out = Outlet::new(Box::new(write));
-    let patience = shared.snapshot.load().limits.login_timeout;
-    let welcomed = welcome(&mut inlet, &mut out, peer, &shared, &clients);
-    match tokio::time::timeout(patience, welcomed).await {
+    let rules = shared.snapshot.load_full();
+    // One limit for all that comes before the session, the TLS handshake included.
+    let deadline = tokio::time::Instant::now() + rules.limits.login_timeout;
+    let opened = secure::open(stream, rules.postgres_tls.as_deref());
+    let Ok(Some(opened)) = tokio::time::timeout_at(deadline, opened).await else {
+        return;
+    };
+    let secure::Opened {
+        mut inlet,
+        mut out,
+        channel,
+    } = opened;
+    let policy = rules.postgres_tls.clone();
+    drop(rules);
+    let arrival = Arrival {
+        peer,
+        channel: &channel,
+        tls: policy.as_deref(),
+    };
+    let welcomed = welcome(&mut inlet, &mut out, &arrival, &shared, &clients);
+    match tokio::time::timeout_at(deadline, welcomed).await {
         Ok(Ok(Some(guest))) => {
             out.flush().await;
             match guest {
@@ -66,7 +81,8 @@ pub(super) async fn serve(
                 Guest::Admin { admin, _seat } => admin::run(inlet, out, admin, stop).await,
             }
         }
-        Ok(Ok(None)) => {}
+        // A cancel request is answered by the end of the connection, which TLS must be told of.
+        Ok(Ok(None)) => out.close().await,
         Ok(Err(failure)) => {
             shared.registry.count_fault(failure.code_name());
             failure.write_fatal(out.buf());

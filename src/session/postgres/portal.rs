@@ -17,7 +17,7 @@ use crate::pipeline::{self, Failure, Request, Told, Txn};
 use crate::plan::{Command, CursorStep, CursorUse, Merge, Params, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
-use crate::wire::postgres::frontend::{self, Bind, Message};
+use crate::wire::postgres::frontend::{self, Bind, Message, Target};
 
 const BIND_COMPLETE: Bytes = Bytes::from_static(b"2\0\0\0\x04");
 const NO_DATA: Bytes = Bytes::from_static(b"n\0\0\0\x04");
@@ -71,6 +71,7 @@ impl Session {
         &mut self,
         bind: &Bind<'_>,
         frame: &Frame,
+        rest: &[Frame],
         group: &mut Group,
     ) -> Result<(), Failure> {
         let statement = self.current_statement(bind.statement)?;
@@ -79,6 +80,7 @@ impl Session {
             bind: frame.clone(),
             plan: None,
             on_server: false,
+            owes_bind: false,
             describe: false,
             is_cut_off: false,
         };
@@ -114,7 +116,11 @@ impl Session {
         match pipeline::task(&plan) {
             None => {
                 group.answer_parse_locally(&statement);
-                group.items.push(Item::Local(BIND_COMPLETE));
+                // The servers see the values at Execute: if that follows, they answer for these first.
+                portal.owes_bind = !bind.params.is_empty() && executed_next(rest, bind.portal);
+                if !portal.owes_bind {
+                    group.items.push(Item::Local(BIND_COMPLETE));
+                }
             }
             Some(task) => {
                 let text = plan.parts.first().and_then(|part| match &part.text {
@@ -129,6 +135,7 @@ impl Session {
                     statement,
                     frame: frame.clone(),
                     text,
+                    once: plan.once,
                     pass: true,
                 });
                 portal.on_server = true;
@@ -302,7 +309,7 @@ impl Session {
             }
             if !plan.sets.is_empty() {
                 self.run_group(group, true).await?;
-                return self.take_over_sets(&plan).await;
+                return self.take_over_sets(&plan, None).await;
             }
             return Ok(());
         }
@@ -339,19 +346,25 @@ impl Session {
             bind: &bind,
             describe: portal.describe,
             max_rows,
+            owes_bind: portal.owes_bind,
         };
         let text = Arc::clone(&statement.statement.text);
+        let owes_bind = portal.owes_bind;
+        if let Ok(portal) = self.extended.portal(name) {
+            portal.owes_bind = false;
+        }
         let in_portions = max_rows > 0 || self.extended.fetching.contains_key(name);
         let result = if self.is_spread_cursor(&plan) {
             let bind = (types, Some(&bind));
-            self.spread_cursor(&plan, &text, bind, portal.describe).await
+            self.spread_cursor(&plan, &text, bind, portal.describe, owes_bind)
+                .await
         } else if in_portions && matches!(plan.merge, Merge::Rows(_)) {
             let how = (portal.describe, max_rows);
             if let Ok(portal) = self.extended.portal(name) {
                 // The columns are told once.
                 portal.describe = false;
             }
-            self.execute_portion(name, &plan, &text, (types, &bind), how)
+            self.execute_portion(name, &plan, &text, (types, &bind), how, owes_bind)
                 .await
         } else {
             let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
@@ -368,6 +381,21 @@ impl Session {
             .map_err(in_words)
             .map_err(|failure| words::of_statement(failure, &statement.name))
     }
+}
+
+/// Nothing but a Describe of the portal stands before its Execute.
+fn executed_next(rest: &[Frame], portal: &[u8]) -> bool {
+    for frame in rest {
+        match frontend::decode(frame.tag, frame.body()) {
+            Ok(Message::Describe {
+                target: Target::Portal,
+                name,
+            }) if name == portal => {}
+            Ok(Message::Execute { portal: name, .. }) => return name == portal,
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn put_columns(out: &mut BytesMut, command: &Command) {

@@ -125,8 +125,8 @@ impl Session {
         let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
         let result = result.map(|told| told.rows());
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
-        self.take_over_sets(&plan).await?;
+        let rows = result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        self.take_over_sets(&plan, Some(rows)).await?;
         if own { self.end_implicit().await } else { Ok(()) }
     }
 }

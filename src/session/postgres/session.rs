@@ -13,8 +13,8 @@ use super::watch::watched;
 use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
-use crate::plan::SessionView;
+use crate::pipeline::{self, Client, CopyFeed, Failure, Hold, Outlet, Statuses, Task, Txn, copy_channel};
+use crate::plan::{LogicalNames, Role, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -22,6 +22,19 @@ use crate::topology::Snapshot;
 use crate::wire::postgres::backend::{self, TxStatus};
 use crate::wire::postgres::frame::Frame;
 
+/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
+macro_rules! client {
+    ($session:expr) => {
+        &mut Client {
+            out: &mut $session.out,
+            statuses: &mut $session.statuses,
+            copy: $session
+                .feed
+                .as_mut()
+                .expect("the feed is made before the first message"),
+        }
+    };
+}
 pub(super) struct Session {
     pub shared: Shared,
     pub snapshot: Arc<Snapshot>,
@@ -48,6 +61,7 @@ struct Viewed {
     settings: Arc<Settings>,
     statuses: u64,
     read_only: bool,
+    local_role: bool,
     made: Instant,
 }
 
@@ -101,6 +115,7 @@ impl Session {
             // What was read for a COPY that ended early comes first.
             let leftover = self.feed.as_mut().and_then(|feed| feed.leftover.pop_front());
             let next = leftover.map_or_else(|| inlet.buffered(), |frame| Ok(Some(frame)));
+            let mut between = None;
             let frame = match next {
                 Ok(Some(frame)) => Ok(Some(frame)),
                 Ok(None) => tokio::select! {
@@ -110,9 +125,19 @@ impl Session {
                         fatal(&mut self.out, &fault);
                         break;
                     }
+                    told = self.hold.kept_frame() => {
+                        between = Some(told);
+                        Ok(None)
+                    }
                 },
                 Err(error) => Err(error),
             };
+            if let Some(told) = between {
+                if self.told_between(told).await {
+                    continue;
+                }
+                break;
+            }
             let frame = match frame {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -141,12 +166,10 @@ impl Session {
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                let fault = Fault::new(
-                    Code::UNSUPPORTED_STATEMENT,
-                    "the function call protocol is not supported",
-                )
-                .hint("write SELECT function(…)");
-                self.failed(fault.into()).await;
+                self.begin_message();
+                if let Err(failure) = self.function_call(&frame).await {
+                    self.failed(failure).await;
+                }
                 self.ready().await;
             }
             tag => {
@@ -156,6 +179,52 @@ impl Session {
             }
         }
         Next::GoOn
+    }
+
+    /// What a server says between statements: notifications, mostly. False: it has gone, and with it what
+    /// the client keeps there.
+    async fn told_between(&mut self, told: Result<Frame, Fault>) -> bool {
+        match told {
+            Ok(frame) => {
+                match frame.tag {
+                    b'A' | b'N' => self.out.buf().extend_from_slice(&frame.bytes),
+                    b'S' => self.statuses.report(frame.body(), self.out.buf()),
+                    b'E' => {
+                        Failure::Server(frame).write_fatal(self.out.buf());
+                        return false;
+                    }
+                    _ => {}
+                }
+                self.out.flush().await;
+                true
+            }
+            Err(fault) => {
+                fatal(&mut self.out, &fault);
+                false
+            }
+        }
+    }
+
+    /// The function call protocol: for the server that serves the whole database.
+    async fn function_call(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Err(pipeline::aborted());
+        }
+        let &[node] = self.hold.nodes() else {
+            let fault = Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "the function call protocol isn't supported on a database of several nodes",
+            );
+            return Err(fault.hint("write SELECT function(…)").into());
+        };
+        let task = Task {
+            node,
+            role: Role::Primary,
+            writes: true,
+            pins: false,
+        };
+        pipeline::simple(&mut self.hold, task, &frame.bytes, client!(self)).await?;
+        Ok(())
     }
 
     /// The beginning of a message or batch that may run statements.
@@ -175,8 +244,11 @@ impl Session {
             return;
         }
         if let Some(database) = newest.database(&self.hold.database.name) {
+            let login = newest
+                .user(&self.entry.client.user)
+                .and_then(|user| user.login.clone());
             self.hold
-                .renew(Arc::clone(&self.shared.fleet), Arc::clone(database));
+                .renew(self.shared.fleet.of_login(login), Arc::clone(database));
             self.snapshot = Arc::clone(&newest);
             self.view = None;
         }
@@ -188,34 +260,63 @@ impl Session {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
                 && viewed.read_only == read_only
+                && viewed.local_role == self.hold.sets_role_locally()
                 && viewed.made.elapsed() < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
             }
         }
         let database = &self.hold.database;
-        let role = self
-            .snapshot
-            .nodes
-            .get(database.shell.index())
-            .and_then(|n| n.servers.first());
-        let view = Arc::new(view(
+        let shell = self.snapshot.nodes.get(database.shell.index());
+        let own = shell.and_then(|n| n.servers.first()).map(|server| &*server.user);
+        let role = self.hold.fleet.role().or(own).unwrap_or_default();
+        let mut view = view(
             self.snapshot.epoch,
             database,
-            role.map_or("", |server| &server.user),
+            role,
             &self.hold.settings,
             &self.statuses,
             &self.hints,
             read_only,
-        ));
+        );
+        view.names = self.names();
+        let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
+            local_role: self.hold.sets_role_locally(),
             made: Instant::now(),
         });
         view
+    }
+
+    /// The names that the client knows, where those of the servers are others. A role that the client
+    /// has SET is the servers' own.
+    fn names(&self) -> LogicalNames {
+        let database = &self.hold.database;
+        let nodes = self.hold.nodes().iter();
+        let servers = nodes
+            .filter_map(|n| self.snapshot.nodes.get(n.index()))
+            .flat_map(|n| &n.servers);
+        let (mut same_user, mut same_database) = (true, true);
+        let user = &self.entry.client.user;
+        let role = self.hold.fleet.role();
+        for server in servers {
+            same_user &= role.unwrap_or(&server.user) == &**user;
+            same_database &= server.database == database.name;
+        }
+        let settings = &self.hold.settings;
+        let set = |name: &str| settings.get(name).is_some() || self.hold.sets_role_locally();
+        let own = (!same_user).then(|| Box::<str>::from(&**user));
+        LogicalNames {
+            current_user: own
+                .clone()
+                .filter(|_| !set("role") && !set("session_authorization")),
+            session_user: own.filter(|_| !set("session_authorization")),
+            database: (!same_database).then(|| database.name.clone()),
+        }
     }
 
     /// Margay's own settings changed.
@@ -281,19 +382,6 @@ impl Session {
     }
 }
 
-/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
-macro_rules! client {
-    ($session:expr) => {
-        &mut Client {
-            out: &mut $session.out,
-            statuses: &mut $session.statuses,
-            copy: $session
-                .feed
-                .as_mut()
-                .expect("the feed is made before the first message"),
-        }
-    };
-}
 pub(super) use client;
 
 /// `Client` must be in scope where the macro is used; this keeps the import in one place.

@@ -148,7 +148,7 @@ impl Session {
         let text = Arc::clone(&statement.text);
         if self.is_spread_cursor(&plan) {
             let plan = Arc::new(plan);
-            let result = self.spread_cursor(&plan, &text, (&[], None), true).await;
+            let result = self.spread_cursor(&plan, &text, (&[], None), true, false).await;
             self.record(&text, "scatter", begun, &result);
             return result
                 .map(drop)
@@ -161,9 +161,9 @@ impl Session {
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        let rows = result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
         self.note_cursor(&plan);
-        self.take_over_sets(&plan).await?;
+        self.take_over_sets(&plan, Some(rows)).await?;
         if own { self.end_implicit().await } else { Ok(()) }
     }
 
@@ -184,7 +184,7 @@ impl Session {
     pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
-        let mut plan = pipeline::bind(statement, &view, params, self.hold.now_us(), &mut || {
+        let mut plan = pipeline::bind(statement, &view, params, &self.hold, &mut || {
             ids.next_id(&view.database.name)
         })?;
         self.place_cursor(&mut plan);

@@ -1,17 +1,17 @@
-//! From the first byte to the StartupMessage: requests for encryption are answered, a cancel request
-//! is carried out.
+//! The first packet once the connection is as encrypted as it will be: a StartupMessage, whose protocol
+//! version is negotiated, or a cancel request, which is carried out.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use super::inlet::Inlet;
 use crate::model::{Code, Fault};
 use crate::pipeline::Outlet;
 use crate::session::shared::Shared;
 use crate::wire::postgres::backend;
-use crate::wire::postgres::frontend::{MINOR, Opening, Startup, decode_opening};
+use crate::wire::postgres::frontend::{Opening, Startup, decode_opening};
 
-/// Requests for encryption before the startup message: SSL and GSSENC, each once.
-const MAX_REQUESTS: u32 = 2;
+/// Bytes of a cancel secret in protocol 3.2, as PostgreSQL 18 has it.
+const LONG_SECRET: usize = 32;
 
 /// A client that wants a session.
 pub(super) struct Greeting {
@@ -28,6 +28,14 @@ impl Greeting {
         }
     }
 
+    /// What a cancel request must know: as long as the client's protocol version takes.
+    pub fn cancel_secret(&self) -> Result<Box<[u8]>, Fault> {
+        Ok(match self.startup()?.agreed_minor() {
+            0 | 1 => Box::new(rand::random::<[u8; 4]>()),
+            _ => Box::new(rand::random::<[u8; LONG_SECRET]>()),
+        })
+    }
+
     /// A parameter that must be text.
     pub fn text(&self, name: &str) -> Result<Option<String>, Fault> {
         let value = self.startup()?.get(name).map(<[u8]>::to_vec);
@@ -42,28 +50,24 @@ pub(super) async fn greet(
     out: &mut Outlet,
     shared: &Shared,
 ) -> Result<Option<Greeting>, Fault> {
-    for _ in 0..=MAX_REQUESTS {
-        let Some(frame) = inlet.startup().await? else {
-            return Ok(None);
-        };
-        match decode_opening(&frame)? {
-            Opening::Ssl | Opening::GssEnc => {
-                out.buf().put_u8(b'N');
-                out.flush().await;
+    let Some(frame) = inlet.startup().await? else {
+        return Ok(None);
+    };
+    match decode_opening(&frame)? {
+        Opening::Ssl | Opening::GssEnc => Err(Fault::new(
+            Code::PROTOCOL,
+            "a request for encryption where the startup packet was due",
+        )),
+        Opening::Cancel { pid, secret } => {
+            shared.registry.cancel(pid, secret);
+            Ok(None)
+        }
+        Opening::Startup(startup) => {
+            if startup.needs_negotiation() {
+                let unknown: Vec<&[u8]> = startup.extensions().collect();
+                backend::negotiate_protocol_version(out.buf(), startup.agreed_minor(), unknown.into_iter());
             }
-            Opening::Cancel { pid, secret } => {
-                shared.registry.cancel(pid, secret);
-                return Ok(None);
-            }
-            Opening::Startup(startup) => {
-                if startup.needs_negotiation() {
-                    let unknown: Vec<&[u8]> = startup.extensions().collect();
-                    let minor = if startup.minor >= MINOR { MINOR } else { 0 };
-                    backend::negotiate_protocol_version(out.buf(), minor, unknown.into_iter());
-                }
-                return Ok(Some(Greeting { frame }));
-            }
+            Ok(Some(Greeting { frame }))
         }
     }
-    Err(Fault::new(Code::PROTOCOL, "too many requests for encryption"))
 }

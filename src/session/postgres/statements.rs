@@ -52,6 +52,8 @@ pub(super) struct Portal {
     pub plan: Option<Arc<Plan>>,
     /// It stands on the server of its part, in the open transaction.
     pub on_server: bool,
+    /// The client waits for BindComplete: Execute follows at once, and servers then check the values.
+    pub owes_bind: bool,
     /// Describe came before Execute in the same batch.
     pub describe: bool,
     /// An Execute with a row limit ended before all rows of several nodes were told.
@@ -125,6 +127,7 @@ pub(super) fn rebound(portal: &Portal, plan: &Plan) -> Item {
         statement: Arc::clone(&portal.statement),
         frame: portal.bind.clone(),
         text,
+        once: plan.once,
         pass: false,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::parameters::name_list;
 use crate::backend::Settings;
 use crate::pipeline::Statuses;
-use crate::plan::{ReadHint, SessionView};
+use crate::plan::{LogicalNames, ReadHint, SessionView};
 use crate::topology::Database;
 
 /// Margay's own settings of a session.
@@ -17,7 +17,7 @@ pub(super) struct Hints {
     pub key: Option<Box<str>>,
 }
 
-/// `epoch`: of the rules; `role`: as whom the servers know the session.
+/// The names are left to the caller. `epoch`: of the rules; `role`: as whom the servers know the session.
 pub(super) fn view(
     epoch: u64,
     database: &Arc<Database>,
@@ -47,6 +47,7 @@ pub(super) fn view(
         read_hint: hints.read,
         key_hint: hints.key.clone(),
         read_only,
+        names: LogicalNames::default(),
         now_us: now_us(),
         fingerprint: 0,
     };

@@ -9,13 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::inlet::Inlet;
 use super::login::log_in;
 use super::parameters::startup_settings;
+use super::secure::Channel;
 use super::startup::greet;
-use crate::backend::{Settings, Want};
+use crate::backend::{Fleet, Settings, Want};
 use crate::model::admin::SharedAdmin;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Failure, Hold, Outlet, Statuses};
 use crate::session::registry::Entry;
 use crate::session::shared::Shared;
+use crate::topology::tls::ListenerTls;
 use crate::topology::{Database, Engine, Snapshot, User};
 use crate::wire::postgres::backend::{self, TxStatus};
 
@@ -41,17 +43,42 @@ pub(super) struct Newcomer {
     pub seat: OwnedSemaphorePermit,
 }
 
+/// How a client came in.
+pub(super) struct Arrival<'a> {
+    pub peer: SocketAddr,
+    pub channel: &'a Channel,
+    /// What the listener asks for.
+    pub tls: Option<&'a ListenerTls>,
+}
+
+impl Arrival<'_> {
+    /// The listener's own terms, whoever the user is.
+    fn check(&self) -> Result<(), Fault> {
+        let refused = |what: &str| Err(Fault::new(Code::AUTH_FAILED, what.to_owned()).sqlstate("28000"));
+        match (self.tls, &self.channel.tls) {
+            (Some(policy), None) if policy.required => {
+                refused("connections without TLS are not accepted (no encryption)")
+            }
+            (Some(policy), Some(secured)) if policy.certificate_required && secured.certificate.is_none() => {
+                refused("connection requires a valid client certificate")
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+}
+
 /// None: it was no client for a session (a cancel request), or it has left.
 pub(super) async fn welcome(
     inlet: &mut Inlet,
     out: &mut Outlet,
-    peer: SocketAddr,
+    arrival: &Arrival<'_>,
     shared: &Shared,
     clients: &Arc<Semaphore>,
 ) -> Result<Option<Guest>, Failure> {
     let Some(greeting) = greet(inlet, out, shared).await? else {
         return Ok(None);
     };
+    arrival.check()?;
     let Ok(seat) = Arc::clone(clients).try_acquire_owned() else {
         return Err(Fault::new(Code::TOO_MANY_CLIENTS, "sorry, too many clients already").into());
     };
@@ -74,7 +101,7 @@ pub(super) async fn welcome(
         .text("database")?
         .filter(|d| !d.is_empty())
         .unwrap_or_else(|| name.clone());
-    let user = log_in(&name, inlet, out, shared).await?;
+    let user = log_in(&name, inlet, out, arrival.channel, shared).await?;
     let snapshot = shared.snapshot.load_full();
     inlet.limit = snapshot.limits.max_message_bytes as usize;
     if wanted == CONSOLE {
@@ -83,13 +110,19 @@ pub(super) async fn welcome(
     let database = database(&snapshot, &user, &wanted)?;
     let application = greeting.text("application_name")?.unwrap_or_default();
     let startup = Arc::new(startup_settings(&greeting.startup()?)?);
-    let statuses = server_parameters(shared, &database, &startup, &name).await?;
-    let mut hold = Hold::new(Arc::clone(&shared.fleet), database, Arc::clone(&shared.decisions));
+    let fleet = shared.fleet.of_login(user.login.clone());
+    let statuses = server_parameters(&fleet, &database, &startup, &name).await?;
+    let mut hold = Hold::new(fleet, database, Arc::clone(&shared.decisions));
     hold.settings = Arc::clone(&startup);
     let using = Arc::clone(&hold.using);
-    let entry = shared
-        .registry
-        .enter(&name, &wanted, &peer.to_string(), &application, using);
+    let entry = shared.registry.enter(
+        &name,
+        &wanted,
+        &arrival.peer.to_string(),
+        &application,
+        greeting.cancel_secret()?,
+        using,
+    );
     for (name, value) in statuses.iter() {
         backend::parameter_status(out.buf(), name, value);
     }
@@ -151,7 +184,7 @@ fn console(
 
 /// What a server of the shell's node reports under the client's settings, which it judges on the way.
 async fn server_parameters(
-    shared: &Shared,
+    fleet: &Fleet,
     database: &Database,
     startup: &Arc<Settings>,
     user: &str,
@@ -160,7 +193,7 @@ async fn server_parameters(
         policy: &database.reads,
         after: None,
     };
-    let mut lease = shared.fleet.checkout(database.shell, &want).await?;
+    let mut lease = fleet.checkout(database.shell, &want).await?;
     lease.apply_settings(startup).await?;
     let mut statuses = Statuses::default();
     for (name, value) in lease.parameters() {

@@ -8,6 +8,7 @@ mod places;
 mod servers;
 mod sharding;
 pub(super) mod tables;
+mod tls;
 pub(super) mod units;
 mod users;
 
@@ -41,6 +42,8 @@ pub(super) struct Check<'a> {
     pub warnings: Vec<Finding>,
     /// Every node's name, in the order of the files.
     pub node_names: Vec<String>,
+    /// The proxy's own.
+    pub zone: Option<String>,
 }
 
 /// Nodes are numbered with 16 bits; nobody has that many.
@@ -73,10 +76,22 @@ impl Check<'_> {
                 "run several proxies",
             );
         }
+        self.zone = match &rules.zone {
+            None => None,
+            Some(file::Zone::Name(name)) => Some(name.clone()),
+            Some(file::Zone::Told(file::ZoneSource::Env(name))) => (self.env)(name),
+        };
         let nodes = self.nodes(&rules.nodes);
         let databases = self.databases(&rules.databases, &nodes);
         let users = self.users(&rules.users, &rules.databases);
         let listen = self.listen(rules.listen.as_ref(), &databases);
+        let postgres_tls = match rules.listen.as_ref().and_then(|l| l.postgres.as_ref()) {
+            Some(file::Listener::Detailed(file::DetailedListener { tls: Some(tls), .. })) => {
+                self.listener_tls(tls, &["listen", "postgres", "tls"])
+            }
+            Some(file::Listener::Detailed(_) | file::Listener::Address(_)) | None => None,
+        };
+        self.certificates_can_be_asked_for(&rules.users, postgres_tls.as_deref());
         let pool = self.pool(rules.pool.as_ref());
         let limits = self.limits(rules.limits.as_ref());
         Snapshot {
@@ -87,6 +102,7 @@ impl Check<'_> {
             databases: databases.into_iter().map(Arc::new).collect(),
             pool,
             limits,
+            postgres_tls,
         }
     }
 
@@ -180,9 +196,8 @@ impl Check<'_> {
             };
         };
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-        let mut one = |check: &mut Self, key: &'static str, text: Option<&String>| {
+        let mut one = |check: &mut Self, key: &'static str, text: Option<&String>, path: &[&str]| {
             let text = text?;
-            let path = ["listen", key];
             let Ok(address) = text.parse::<SocketAddr>() else {
                 let port = text
                     .rsplit(':')
@@ -190,7 +205,7 @@ impl Check<'_> {
                     .filter(|p| p.parse::<u16>().is_ok())
                     .unwrap_or("6432");
                 check.wrong(
-                    &path,
+                    path,
                     format!("`{text}` is no address"),
                     format!("write an IP address and a port, as `127.0.0.1:{port}` or `0.0.0.0:{port}`"),
                 );
@@ -205,15 +220,20 @@ impl Check<'_> {
             };
             if let Some((other, _)) = taken.iter().find(|(_, a)| overlaps(a)) {
                 let message = format!("`listen: {key}` and `listen: {other}` share the address {address}");
-                check.wrong(&path, message, "give each a port of its own");
+                check.wrong(path, message, "give each a port of its own");
             }
             taken.push((key, address));
             Some(address)
         };
+        let (postgres, path) = match &listen.postgres {
+            None => (None, &["listen", "postgres"][..]),
+            Some(file::Listener::Address(address)) => (Some(address), &["listen", "postgres"][..]),
+            Some(file::Listener::Detailed(it)) => (Some(&it.address), &["listen", "postgres", "address"][..]),
+        };
         Listen {
-            postgres: one(self, "postgres", listen.postgres.as_ref()),
-            mysql: one(self, "mysql", listen.mysql.as_ref()),
-            http: one(self, "http", listen.http.as_ref()),
+            postgres: one(self, "postgres", postgres, path),
+            mysql: one(self, "mysql", listen.mysql.as_ref(), &["listen", "mysql"]),
+            http: one(self, "http", listen.http.as_ref(), &["listen", "http"]),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::model::NodeId;
 
 use super::super::file::{self, Named, ServerSecret};
 use super::super::snapshot::{Engine, Node, Server};
+use super::super::tls::ServerTls;
 use super::{Check, first_of, join};
 
 /// Host, port and database of each server → where it stands in the rules.
@@ -58,7 +59,8 @@ impl Check<'_> {
             .zip(&indexes)
             .map(|(r, i)| (vec!["nodes", &name, "replicas", i.as_str()], r));
         for (path, server) in std::iter::once(primary).chain(replicas) {
-            let Some((its_engine, server)) = self.server(server, &path, overridden.is_some()) else {
+            let tls = written.tls.as_ref();
+            let Some((its_engine, server)) = self.server(server, &path, overridden.is_some(), tls) else {
                 continue;
             };
             if *engine.get_or_insert(its_engine) != its_engine {
@@ -109,6 +111,7 @@ impl Check<'_> {
         written: &file::Server,
         path: &[&str],
         overridden: bool,
+        node_tls: Option<&file::ServerTls>,
     ) -> Option<(Engine, Server)> {
         let (url, detail) = match written {
             file::Server::Url(url) => (url, None),
@@ -130,10 +133,11 @@ impl Check<'_> {
                 None
             }
         };
+        let parsed = parsed.map(|(engine, mut server, in_url)| {
+            server.tls = self.tls_of(&server, in_url, detail, node_tls, path, &url_path);
+            (engine, server)
+        });
         let Some(detail) = detail else { return parsed };
-        if detail.zone.is_some() {
-            self.warn(&join(path, &["zone"]), "`zone` has no effect yet", "");
-        }
         let password = match &detail.password {
             None => None,
             // A sandbox stands in for secrets that this machine doesn't hold, also before it knows addresses.
@@ -157,7 +161,45 @@ impl Check<'_> {
         }
         server.password = password.map(Into::into).or(server.password);
         server.weight = detail.weight.unwrap_or(1);
+        server.near = self.zone.is_none() || detail.zone == self.zone;
+        if detail.zone.is_some() && self.original.get("zone").is_none() {
+            self.warn(
+                &join(path, &["zone"]),
+                "`zone` has no effect as long as the proxy has none itself",
+                "write `zone: NAME` or `zone: {env: NAME}` at the top",
+            );
+        }
         Some((engine, server))
+    }
+
+    /// TLS as the server's map says it, else as its URL does, else as the node does.
+    fn tls_of(
+        &mut self,
+        server: &Server,
+        in_url: Option<file::ServerTls>,
+        detail: Option<&file::DetailedServer>,
+        node_tls: Option<&file::ServerTls>,
+        path: &[&str],
+        url_path: &[&str],
+    ) -> Option<Arc<ServerTls>> {
+        // A sandbox's servers are others, in clear.
+        if self.overrides.default_password.is_some() || server.host.starts_with('/') {
+            return None;
+        }
+        let own = detail.and_then(|d| d.tls.as_ref());
+        if own.is_some() && in_url.is_some() {
+            let message = "the server's TLS is said twice: in its URL and in `tls`";
+            self.wrong(&join(path, &["tls"]), message, "take it out of the URL");
+        }
+        match (own, in_url, node_tls) {
+            (Some(own), _, _) => self.server_tls(own, &join(path, &["tls"])),
+            (None, Some(in_url), _) => self.server_tls(&in_url, url_path),
+            (None, None, Some(all)) => {
+                let node = join(&path[..2], &["tls"]);
+                self.server_tls(all, &node)
+            }
+            (None, None, None) => self.server_tls(&file::ServerTls::default(), path),
+        }
     }
 
     /// A secret in an environment variable.
@@ -176,29 +218,41 @@ impl Check<'_> {
 
     /// A secret in a file, relative to the rules file that names it.
     pub(super) fn secret_file(&mut self, name: &str, path: &[&str]) -> Option<String> {
+        // A secret is a line; a device or a huge file named by mistake must not be swallowed.
+        const LONGEST_SECRET_BYTES: u64 = 64 << 10;
         let path = join(path, &["file"]);
-        let rules = self.files.get(self.value_pos(&path).file);
+        let bytes = self.small_file(name, &path, LONGEST_SECRET_BYTES)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                let secret = text.strip_suffix('\n').unwrap_or(&text);
+                Some(secret.strip_suffix('\r').unwrap_or(secret).to_owned())
+            }
+            Err(_) => {
+                self.wrong(&path, "the file is not UTF-8", "name a text file");
+                None
+            }
+        }
+    }
+
+    /// A file's content, relative to the rules file that names it at `path`.
+    pub(super) fn small_file(&mut self, name: &str, path: &[&str], longest_bytes: u64) -> Option<Vec<u8>> {
+        let rules = self.files.get(self.value_pos(path).file);
         let folder = rules
             .and_then(|f| f.parent())
             .map(|p| p.to_path_buf())
             .unwrap_or_default();
         let full = folder.join(name);
-        // A secret is a line; a device or a huge file named by mistake must not be swallowed.
-        const LONGEST_SECRET_BYTES: u64 = 64 << 10;
         let read = std::fs::metadata(&full).and_then(|meta| {
-            if !meta.is_file() || meta.len() > LONGEST_SECRET_BYTES {
+            if !meta.is_file() || meta.len() > longest_bytes {
                 return Err(std::io::Error::other("not a small file"));
             }
-            std::fs::read_to_string(&full)
+            std::fs::read(&full)
         });
         match read {
-            Ok(text) => {
-                let secret = text.strip_suffix('\n').unwrap_or(&text);
-                Some(secret.strip_suffix('\r').unwrap_or(secret).to_owned())
-            }
+            Ok(bytes) => Some(bytes),
             Err(error) => {
                 let message = format!("the file {} can't be read: {error}", full.display());
-                self.wrong(&path, message, "name a readable file, relative to the rules file");
+                self.wrong(path, message, "name a readable file, relative to the rules file");
                 None
             }
         }
@@ -214,8 +268,9 @@ fn valid_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// A server from its URL. The error says what is wrong, without the password.
-pub(super) fn parse_url(url: &str) -> Result<(Engine, Server), String> {
+/// A server from its URL, and TLS as far as the URL speaks of it. The error says what is wrong, without
+/// the password.
+pub(super) fn parse_url(url: &str) -> Result<(Engine, Server, Option<file::ServerTls>), String> {
     let (scheme, rest) = url.split_once("://").ok_or("this is no URL of a server")?;
     let engine = match scheme {
         "postgres" | "postgresql" => Engine::Postgres,
@@ -237,6 +292,7 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server), String> {
     let password = password.map(decode).transpose()?;
     let (host, port) = host_and_port(address)?;
     let mut host = decode(host)?;
+    let mut tls = None;
     for pair in query
         .into_iter()
         .flat_map(|q| q.split('&'))
@@ -244,6 +300,11 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server), String> {
     {
         match pair.split_once('=') {
             Some(("host", directory)) if host.is_empty() => host = decode(directory)?,
+            Some((key, value))
+                if engine == Engine::Postgres && (key.starts_with("ssl") || key == "channel_binding") =>
+            {
+                tls_parameter(tls.get_or_insert_default(), key, decode(value)?)?;
+            }
             _ => {
                 return Err(format!(
                     "the URL's parameter `{}` is not known",
@@ -275,8 +336,41 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server), String> {
             password,
             database,
             weight: 1,
+            near: true,
+            tls: None,
         },
+        tls,
     ))
+}
+
+/// A parameter of libpq's that speaks of TLS.
+fn tls_parameter(tls: &mut file::ServerTls, key: &str, value: String) -> Result<(), String> {
+    let unknown = |value: &str| format!("`{value}` is no value of the URL's parameter `{key}`");
+    match key {
+        "sslmode" => {
+            tls.mode = Some(match value.as_str() {
+                "disable" => file::TlsMode::Disable,
+                "prefer" => file::TlsMode::Prefer,
+                "require" => file::TlsMode::Require,
+                "verify-ca" => file::TlsMode::VerifyCa,
+                "verify-full" => file::TlsMode::VerifyFull,
+                other => return Err(unknown(other)),
+            });
+        }
+        "channel_binding" => {
+            tls.channel_binding = Some(match value.as_str() {
+                "disable" => file::ChannelBinding::Disable,
+                "prefer" => file::ChannelBinding::Prefer,
+                "require" => file::ChannelBinding::Require,
+                other => return Err(unknown(other)),
+            });
+        }
+        "sslrootcert" => tls.ca = Some(value),
+        "sslcert" => tls.certificate = Some(value),
+        "sslkey" => tls.key = Some(value),
+        other => return Err(format!("the URL's parameter `{other}` is not known")),
+    }
+    Ok(())
 }
 
 fn host_and_port(address: &str) -> Result<(&str, Option<&str>), String> {
@@ -327,13 +421,13 @@ mod tests {
 
     #[test]
     fn urls_are_read_with_defaults_and_escapes() {
-        let (engine, s) = parse_url("postgres://app:p%40ss:x@10.0.0.1/shop").unwrap();
+        let (engine, s, _) = parse_url("postgres://app:p%40ss:x@10.0.0.1/shop").unwrap();
         assert_eq!(engine, Engine::Postgres);
         assert_eq!(
             (&*s.user, s.password.as_deref(), &*s.host, s.port, &*s.database),
             ("app", Some("p@ss:x"), "10.0.0.1", 5432, "shop")
         );
-        let (engine, s) = parse_url("mysql://root@[::1]:3307/shop").unwrap();
+        let (engine, s, _) = parse_url("mysql://root@[::1]:3307/shop").unwrap();
         assert_eq!((engine, &*s.host, s.port), (Engine::Mysql, "::1", 3307));
         for socket in [
             "postgres://app@%2Frun%2Fpg/shop",
@@ -355,7 +449,9 @@ mod tests {
             ("postgres://a@b:0/c", "no port"),
             ("postgres://a@b:x/c", "no port"),
             ("postgres://a@::1/c", "IPv6"),
-            ("postgres://a@b/c?sslmode=require", "`sslmode`"),
+            ("postgres://a@b/c?sslmode=maybe", "`maybe` is no value"),
+            ("postgres://a@b/c?sslcrl=x", "`sslcrl`"),
+            ("mysql://a@b/c?sslmode=require", "`sslmode`"),
             ("postgres://a:%zz@b/c", "hexadecimal"),
         ] {
             let error = parse_url(url).unwrap_err();

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::file::{self, ClientSecret, Named};
+use super::super::file::{self, ClientSecret, Named, ServerSecret};
 use super::super::problem::suggest;
-use super::super::snapshot::{Secret, User};
+use super::super::snapshot::{Login, Secret, User};
+use super::super::tls::ListenerTls;
 use super::{Check, first_of, join};
 
 impl Check<'_> {
@@ -59,6 +60,8 @@ impl Check<'_> {
                     .as_ref()
                     .map(|d| d.iter().map(|d| d.as_str().into()).collect()),
                 admin: user.admin.unwrap_or(false),
+                certificate: user.certificate.unwrap_or(false),
+                login: self.server_login(user, &path),
             }));
         }
         all
@@ -72,12 +75,58 @@ impl Check<'_> {
         }
     }
 
+    /// As whom the user reaches the servers.
+    fn server_login(&mut self, user: &file::User, path: &[&str]) -> Option<Arc<Login>> {
+        let written = user.servers.as_ref()?;
+        // A sandbox has no roles but its own.
+        if self.overrides.default_password.is_some() {
+            return None;
+        }
+        let path = join(path, &["servers"]);
+        if written.user.is_empty() || written.user.len() > 63 || written.user.contains('\0') {
+            self.wrong(
+                &join(&path, &["user"]),
+                "a role's name has 1 to 63 bytes",
+                "write another name",
+            );
+        }
+        let path = join(&path, &["password"]);
+        let password = written.password.as_ref().and_then(|secret| match secret {
+            ServerSecret::Plain(text) => Some(text.clone()),
+            ServerSecret::Env(name) => self.secret_env(name, &path),
+            ServerSecret::File(name) => self.secret_file(name, &path),
+        });
+        Some(Arc::new(Login {
+            user: written.user.as_str().into(),
+            password: password.map(Into::into),
+        }))
+    }
+
+    /// `certificate: true` needs a listener that asks clients for one.
+    pub(super) fn certificates_can_be_asked_for(&mut self, users: &[file::User], tls: Option<&ListenerTls>) {
+        if tls.is_some_and(|tls| tls.verifies_clients) || self.overrides.default_password.is_some() {
+            return;
+        }
+        for (i, _) in users
+            .iter()
+            .enumerate()
+            .filter(|(_, u)| u.certificate == Some(true))
+        {
+            self.wrong(
+                &["users", &i.to_string(), "certificate"],
+                "no client is asked for a certificate: the user could not connect",
+                "write `listen: {postgres: {address: …, tls: {certificate: …, key: …, client_ca: FILE}}}`",
+            );
+        }
+    }
+
     fn client_secret(&mut self, user: &file::User, path: &[&str]) -> Secret {
         let trust = user.trust.unwrap_or(false);
         let whole = path;
         let path = join(path, &["password"]);
         let Some(secret) = &user.password else {
-            if !trust {
+            // The certificate is proof enough, as with PostgreSQL's `cert` method.
+            if !trust && user.certificate != Some(true) {
                 let message = format!("the user `{}` has no password", user.name);
                 self.wrong(
                     whole,

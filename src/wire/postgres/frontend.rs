@@ -408,6 +408,10 @@ pub fn startup_version<'p>(
     });
 }
 
+pub fn ssl_request(out: &mut BytesMut) {
+    write::untagged(out, |out| out.put_u32(SSL_REQUEST));
+}
+
 pub fn cancel_request(out: &mut BytesMut, pid: u32, secret: &[u8]) {
     write::untagged(out, |out| {
         out.put_u32(CANCEL_REQUEST);

@@ -1,4 +1,4 @@
-//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677) as a state machine without I/O and
+//! The server's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677) as a state machine without I/O and
 //! without randomness: nonce and salt are arguments. An unknown user goes through the same
 //! exchange, so that nobody can ask which users there are.
 
@@ -15,6 +15,10 @@ use super::ProtocolError;
 use crate::model::{Code, Fault};
 
 pub const MECHANISM: &[u8] = b"SCRAM-SHA-256";
+/// With channel binding.
+pub const MECHANISM_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
+/// The gs2 header of a client that binds to the channel.
+const GS2_BOUND: &[u8] = b"p=tls-server-end-point,,";
 /// PostgreSQL's default (scram_iterations).
 pub const ITERATIONS: u32 = 4096;
 /// Salt length of PostgreSQL's own verifiers.
@@ -120,6 +124,9 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Key {
 pub enum ScramError {
     /// The message can't be read, or asks for what isn't offered.
     Malformed(&'static str),
+    /// The client could have bound the login to the channel and believes that the server can't: someone
+    /// in between took the offer away.
+    Downgraded,
     /// The proof doesn't fit: wrong password or unknown user.
     WrongPassword,
 }
@@ -129,6 +136,12 @@ impl ScramError {
     pub fn fault(&self, user: &str) -> Fault {
         match self {
             ScramError::Malformed(what) => Fault::from(ProtocolError::Field("SCRAM message")).detail(*what),
+            ScramError::Downgraded => Fault::new(Code::PROTOCOL, "SCRAM channel binding negotiation error")
+                .sqlstate("28000")
+                .detail(
+                    "The client supports SCRAM channel binding but thinks the server does not. \
+                     However, this server does support channel binding.",
+                ),
             ScramError::WrongPassword => Fault::new(
                 Code::AUTH_FAILED,
                 format!("password authentication failed for user \"{user}\""),
@@ -137,9 +150,22 @@ impl ScramError {
     }
 }
 
+/// Channel binding of a login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// No TLS, or a certificate that has no binding data.
+    #[default]
+    NotOffered,
+    /// The client was offered it and chose the mechanism without.
+    Declined,
+    /// The client chose it; what `tls-server-end-point` is on this server.
+    Used(Arc<[u8]>),
+}
+
 /// One login: `first`, then `last`; anything else is an error.
 pub struct Exchange {
     verifier: Arc<Verifier>,
+    binding: Binding,
     state: State,
 }
 
@@ -163,10 +189,17 @@ impl Exchange {
     pub fn new(verifier: Arc<Verifier>, nonce: &str) -> Self {
         Self {
             verifier,
+            binding: Binding::NotOffered,
             state: State::New {
                 server_nonce: nonce.into(),
             },
         }
+    }
+
+    /// Before `first`: what was offered, and which mechanism the client chose.
+    pub fn bind(mut self, binding: Binding) -> Self {
+        self.binding = binding;
+        self
     }
 
     /// client-first-message → server-first-message.
@@ -174,7 +207,7 @@ impl Exchange {
         let State::New { server_nonce } = std::mem::replace(&mut self.state, State::Over) else {
             return Err(ScramError::Malformed("unexpected client-first-message"));
         };
-        let gs2_len = gs2_header(message)?;
+        let gs2_len = gs2_header(message, &self.binding)?;
         let (gs2, bare) = message.split_at(gs2_len);
         let mut attributes = bare.split(|b| *b == b',');
         let user = attributes.next().unwrap_or_default();
@@ -222,7 +255,11 @@ impl Exchange {
             .ok_or(ScramError::Malformed("invalid proof"))?;
         let mut attributes = without_proof.split(|b| *b == b',');
         let binding = attribute(attributes.next(), b"c=")?;
-        if BASE64.decode(binding).ok().as_deref() != Some(&*gs2) {
+        let expected = match &self.binding {
+            Binding::Used(data) => [&gs2, &**data].concat(),
+            Binding::NotOffered | Binding::Declined => gs2.into(),
+        };
+        if BASE64.decode(binding).ok() != Some(expected) {
             return Err(ScramError::Malformed("channel binding data does not match"));
         }
         if attribute(attributes.next(), b"r=")? != &*nonce {
@@ -245,16 +282,29 @@ impl Exchange {
     }
 }
 
-/// Length of the gs2 header (`n,,` or `y,,`). Channel binding isn't offered, so nobody may require
-/// it; an identity to act for isn't supported, as on PostgreSQL.
-fn gs2_header(message: &[u8]) -> Result<usize, ScramError> {
-    match message {
-        [b'n' | b'y', b',', b',', ..] => Ok(3),
-        [b'n' | b'y', b',', b'a', b'=', ..] => Err(ScramError::Malformed(
+/// Length of the gs2 header, which must fit the mechanism chosen. An identity to act for isn't
+/// supported, as on PostgreSQL.
+fn gs2_header(message: &[u8], binding: &Binding) -> Result<usize, ScramError> {
+    match (message, binding) {
+        ([b'n' | b'y', b',', b'a', b'=', ..], _) => Err(ScramError::Malformed(
             "an authorization identity is not supported",
         )),
-        [b'p', b'=', ..] => Err(ScramError::Malformed("channel binding is not offered")),
-        _ => Err(ScramError::Malformed("invalid header")),
+        ([b'y', b',', b',', ..], Binding::Declined) => Err(ScramError::Downgraded),
+        ([b'n' | b'y', b',', b',', ..], Binding::NotOffered | Binding::Declined) => Ok(3),
+        ([b'n' | b'y', b',', b',', ..], Binding::Used(_)) => Err(ScramError::Malformed(
+            "the client chose channel binding and sent none",
+        )),
+        ([b'p', b'=', ..], Binding::Used(_)) if message.starts_with(GS2_BOUND) => Ok(GS2_BOUND.len()),
+        ([b'p', b'=', ..], Binding::Used(_)) => Err(ScramError::Malformed(
+            "a channel binding type that is not supported",
+        )),
+        ([b'p', b'=', ..], Binding::NotOffered) => {
+            Err(ScramError::Malformed("channel binding is not offered"))
+        }
+        ([b'p', b'=', ..], Binding::Declined) => Err(ScramError::Malformed(
+            "the client chose no channel binding and sent some",
+        )),
+        (_, _) => Err(ScramError::Malformed("invalid header")),
     }
 }
 

@@ -8,6 +8,10 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+mod tls;
+
+pub use tls::*;
+
 /// The rules of a Margay proxy.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,14 +33,32 @@ pub struct Rules {
     pub pool: Option<Pool>,
     /// Limits on clients, and how servers are watched.
     pub limits: Option<Limits>,
+    /// Where this proxy stands: reads prefer replicas of the same zone.
+    pub zone: Option<Zone>,
+}
+
+/// Where a proxy stands: a zone's name, or `{env: NAME}` where proxies of several zones share the rules.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Zone {
+    Name(String),
+    Told(ZoneSource),
+}
+
+/// Where a proxy learns its zone.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ZoneSource {
+    /// In this environment variable; not set: no zone.
+    Env(String),
 }
 
 /// Addresses on which clients are served, as `ip:port`.
 #[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
-    /// PostgreSQL clients, as `127.0.0.1:6432`.
-    pub postgres: Option<String>,
+    /// PostgreSQL clients, as `127.0.0.1:6432`, or a map with `address` and `tls`.
+    pub postgres: Option<Listener>,
     /// MySQL clients, as `127.0.0.1:6033`.
     pub mysql: Option<String>,
     /// Health and metrics over HTTP, as `127.0.0.1:9630`.
@@ -57,6 +79,10 @@ pub struct User {
     pub databases: Option<Vec<String>>,
     /// May use the admin console, the database named `margay`.
     pub admin: Option<bool>,
+    /// The client must present a certificate whose common name is the user's name.
+    pub certificate: Option<bool>,
+    /// As whom the user reaches the servers. Default: as the servers' URLs say.
+    pub servers: Option<ServerLogin>,
 }
 
 /// A client's password, or where it is kept.
@@ -94,6 +120,8 @@ pub struct Node {
     /// Servers that follow the primary by the database's own replication.
     #[serde(default)]
     pub replicas: Vec<Server>,
+    /// TLS to the node's servers, where they don't say otherwise.
+    pub tls: Option<ServerTls>,
 }
 
 /// A server: its URL, or a map with the URL and more.
@@ -117,8 +145,10 @@ pub struct DetailedServer {
     /// Share of reads relative to the node's other replicas; 0 = none. Default 1.
     #[schemars(range(min = 0, max = 1000))]
     pub weight: Option<u32>,
-    /// Where the server stands (a data centre's name). Kept for later; has no effect yet.
+    /// Where the server stands (a data centre's name): reads prefer replicas of the proxy's own zone.
     pub zone: Option<String>,
+    /// TLS to the server; replaces the node's.
+    pub tls: Option<ServerTls>,
 }
 
 /// A logical database.
