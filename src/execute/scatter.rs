@@ -17,7 +17,11 @@ use crate::wire::postgres::frontend::{self, Bind, Target};
 use super::copy_in::copy_in;
 use super::copy_out::copy_out;
 use super::lane::{Event, Lane, any};
+use super::single::is_stale;
 use super::{Client, Failure, Hold, Txn, statement_key};
+
+/// Connections tried whose prepared statements turn out to be out of date.
+const MAX_TRIES: u32 = 16;
 
 /// How the client asked.
 #[derive(Clone, Copy, Debug)]
@@ -78,17 +82,29 @@ pub async fn scatter(
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
     let own = matches!(hold.txn, Txn::Idle) && plan.writes && !plan.outside_txn;
-    if own {
-        hold.begin_implicit();
-    }
-    let result = run(hold, plan, text, request, client).await;
-    let result = match result {
-        Ok(outcome) if own => hold.commit().await.map(|_| outcome),
-        Err(failure) if own => {
-            hold.rollback().await;
-            Err(failure)
+    let alone = own || matches!(hold.txn, Txn::Idle);
+    let mark = client.out.mark();
+    let mut tries = 0;
+    let result = loop {
+        tries += 1;
+        if own {
+            hold.begin_implicit();
         }
-        other => other,
+        let result = run(hold, plan, text, request, client).await;
+        let failure = match result {
+            Ok(outcome) if own => break hold.commit().await.map(|_| outcome),
+            Ok(outcome) => break Ok(outcome),
+            Err(failure) => failure,
+        };
+        if own {
+            hold.rollback().await;
+        }
+        // Statements prepared before their tables changed; connections that broke while they were idle.
+        let again = is_stale(&failure) || (!plan.writes && failure.code_name() == Code::SERVER_LOST.name);
+        let most = if is_stale(&failure) { MAX_TRIES } else { 2 };
+        if !(alone && again && tries < most && client.out.take_back(mark)) {
+            break Err(failure);
+        }
     };
     let outcome = result?;
     match &outcome {
@@ -139,6 +155,9 @@ async fn run(
             .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
     {
         hold.using.cancel_all().await;
+    }
+    if result.as_ref().is_err_and(is_stale) {
+        lanes.iter_mut().for_each(|lane| lane.seat.lease.poison());
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
     join_all(

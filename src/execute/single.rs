@@ -74,7 +74,7 @@ pub async fn batch(
 }
 
 /// The connection's prepared statements are older than their tables.
-fn is_stale(failure: &Failure) -> bool {
+pub(super) fn is_stale(failure: &Failure) -> bool {
     match failure {
         Failure::Server(_) => {
             failure.sqlstate() == "0A000" && failure.message().starts_with("cached plan must not")

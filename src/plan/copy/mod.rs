@@ -1,14 +1,15 @@
 //! COPY: its statement in both syntaxes, and which nodes its rows come from or go to.
 //!
 //! What is on several nodes is copied out as the concatenation of their streams, and copied in row by
-//! row, each to the node of its key (`CopyRows` says which). A form whose meaning over several nodes
+//! row, each to the node of its key (`rows` says which). `read` reads the statement. A form whose meaning over several nodes
 //! isn't certain is refused; the safe direction is to refuse.
+
+mod read;
+mod rows;
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
-use crate::model::{Code, Fault, KeyType, NodeId, TableName, Value};
+use crate::model::{Code, Fault, KeyType, NodeId};
 use crate::topology::placement::physical_name;
 use crate::topology::{Layout, Sharding, Table};
 
@@ -17,12 +18,12 @@ use super::compile::{Compiled, Compiler, Route};
 use super::ddl::{shards_at_start, unsupported};
 use super::fixed::is_plain_now;
 use super::insert::{Fill, column_names_of, fill, key_columns, refuse_sequences, wanted_columns};
-use super::lex::{self, Kind};
-use super::query::{Name, Span};
 use super::reader::Reader;
 use super::scope::{Home, TableRef};
+use read::{Options, Statement, read};
+pub use rows::{CopyField, CopyKey, CopyRows, CopyTarget};
+
 use super::types::{Merge, ReadHint, Role, RowMerge};
-use super::value::{Key, binary_value, text_value};
 
 /// How the bytes of a COPY are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,103 +64,6 @@ pub enum CopyFill {
         text: Box<str>,
         binary: Box<[u8]>,
     },
-}
-
-/// How the rows of a COPY are told apart, and where each belongs.
-#[derive(Debug)]
-pub struct CopyRows {
-    pub table: TableName,
-    pub format: CopyFormat,
-    pub header: bool,
-    pub delimiter: u8,
-    pub null: Box<[u8]>,
-    pub quote: u8,
-    pub escape: u8,
-    /// Of the ENCODING option, as written.
-    pub encoding: Option<Box<str>>,
-    /// Columns as the client sends them.
-    pub columns: usize,
-    pub keys: Vec<CopyKey>,
-    pub(super) fills: Vec<Fill>,
-    pub target: CopyTarget,
-    pub time_zone: Option<TimeZone>,
-}
-
-#[derive(Debug)]
-pub enum CopyTarget {
-    /// Every row to every part: one node, or copies on all.
-    All,
-    /// Each row to the part of its key's node.
-    ByKey {
-        sharding: Arc<Sharding>,
-        nodes: Vec<NodeId>,
-    },
-}
-
-/// A sharding key's column.
-#[derive(Debug)]
-pub struct CopyKey {
-    pub name: Box<str>,
-    pub ty: KeyType,
-    /// Its place among the fields of a row; behind the last of them: what is filled in.
-    pub field: usize,
-    /// FORCE_NULL and FORCE_NOT_NULL name it.
-    pub force_null: bool,
-    pub force_not_null: bool,
-    /// Assignment to its type may cut trailing blanks off.
-    cut_blanks: bool,
-}
-
-/// A key's field, as it is in the data.
-#[derive(Clone, Copy, Debug)]
-pub enum CopyField<'f> {
-    Null,
-    Text(&'f [u8]),
-    Binary(&'f [u8]),
-    Id(i64),
-}
-
-/// Both syntaxes, read.
-#[derive(Debug, Default)]
-struct Options {
-    format: Option<CopyFormat>,
-    delimiter: Option<String>,
-    null: Option<String>,
-    header: bool,
-    quote: Option<String>,
-    escape: Option<String>,
-    force_null: Columns,
-    force_not_null: Columns,
-    encoding: Option<Box<str>>,
-    /// Where FREEZE stands, and whether it can take a value there.
-    freeze: Option<(Span, bool)>,
-    /// WHERE follows.
-    filters: bool,
-}
-
-#[derive(Debug, Default)]
-struct Columns {
-    all: bool,
-    named: Vec<Box<str>>,
-}
-
-impl Columns {
-    fn holds(&self, name: &str) -> bool {
-        self.all || self.named.iter().any(|n| **n == *name)
-    }
-}
-
-#[derive(Debug)]
-struct Statement {
-    /// The table with its column list; else the parentheses of a query.
-    table: Option<(Name, Option<Vec<Box<str>>>)>,
-    /// Where the column list ends (before its parenthesis), or the table's name.
-    list_end: u32,
-    query: Span,
-    out: bool,
-    /// STDIN or STDOUT.
-    std: bool,
-    options: Options,
 }
 
 impl Compiler<'_> {
@@ -511,70 +415,6 @@ impl Compiler<'_> {
     }
 }
 
-impl CopyRows {
-    /// Which part a row goes to; None: to all of them. `field` gives a field's value by its place.
-    pub fn part_of(&self, keys: &[CopyField<'_>]) -> Result<Option<usize>, Fault> {
-        let CopyTarget::ByKey { sharding, nodes } = &self.target else {
-            return Ok(None);
-        };
-        let mut values = Vec::with_capacity(self.keys.len());
-        let mut types = Vec::with_capacity(self.keys.len());
-        for (key, field) in self.keys.iter().zip(keys) {
-            types.push(key.ty);
-            values.push(self.value(key, *field)?);
-        }
-        let shard = sharding.scheme.shard_of(&values, &types).ok_or_else(|| {
-            let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
-            Fault::new(
-                Code::KEY_OUTSIDE,
-                format!("no shard of {} holds the key {}", self.table, shown.join(", ")),
-            )
-            .hint("Add the value to the table's rules.")
-        })?;
-        let node = sharding.node_of(shard);
-        let part = nodes.iter().position(|n| *n == node);
-        part.map(Some)
-            .ok_or_else(|| Fault::internal("a shard is on a node that isn't the table's"))
-    }
-
-    fn value(&self, key: &CopyKey, field: CopyField<'_>) -> Result<Value, Fault> {
-        let read = match field {
-            CopyField::Null => Key::Null,
-            CopyField::Id(id) => Key::Known(Value::Int(id)),
-            CopyField::Binary(bytes) => binary_value(bytes, key.ty),
-            CopyField::Text(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => text_value(text, key.ty, self.time_zone.as_ref()),
-                Err(_) => Key::Unknown,
-            },
-        };
-        let table = &self.table;
-        match read {
-            Key::Known(Value::Text(text)) if key.cut_blanks && text.last() == Some(&b' ') => Err(Fault::new(
-                Code::KEY_MISSING,
-                format!(
-                    "a value of the sharding key {table}.{} ends in blanks, which varchar(n) may cut off",
-                    key.name
-                ),
-            )),
-            Key::Known(value) => Ok(value),
-            Key::Null => Err(Fault::new(
-                Code::KEY_MISSING,
-                format!("the sharding key {table}.{} must not be NULL", key.name),
-            )
-            .sqlstate("23502")),
-            Key::Nothing | Key::Unknown => Err(Fault::new(
-                Code::KEY_MISSING,
-                format!(
-                    "the value of the sharding key {table}.{} can't be read as {}",
-                    key.name,
-                    key.ty.sql()
-                ),
-            )
-            .hint("Write it in the type's standard form.")),
-        }
-    }
-}
-
 /// What COPY OUT of a plan needs, once its parts are known.
 pub(super) fn merged_out(merge: &Merge, parts: usize, out: CopyOut) -> Result<Merge, Fault> {
     match merge {
@@ -591,256 +431,6 @@ pub(super) fn merged_out(merge: &Merge, parts: usize, out: CopyOut) -> Result<Me
     }
 }
 
-impl Options {
-    fn out(&self) -> CopyOut {
-        CopyOut {
-            format: self.format.unwrap_or(CopyFormat::Text),
-            header: self.header,
-        }
-    }
-}
-
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Reads a COPY statement. None: it isn't one that is understood here.
-fn read(r: &mut Reader<'_>) -> Option<Statement> {
-    r.take("copy");
-    let mut options = Options::default();
-    let mut list_end = 0;
-    let mut query = Span::default();
-    let table = if r.peek()?.is_punct(r.sql, '(') {
-        query.start = r.peek()?.end;
-        r.parens();
-        query.end = r.tokens.get(r.at.checked_sub(1)?)?.start;
-        None
-    } else {
-        if r.take("binary") {
-            options.format = Some(CopyFormat::Binary);
-        }
-        let name = r.name()?;
-        list_end = name.span.end;
-        let columns = match r.peek() {
-            Some(t) if t.is_punct(r.sql, '(') => {
-                let list = column_list(r)?;
-                list_end = r.tokens.get(r.at.checked_sub(1)?)?.start;
-                Some(list)
-            }
-            _ => None,
-        };
-        Some((name, columns))
-    };
-    let out = if r.take("to") {
-        true
-    } else if r.take("from") {
-        false
-    } else {
-        return None;
-    };
-    let std = if r.is("program")
-        || r.peek()
-            .is_some_and(|t| matches!(t.kind, Kind::String | Kind::SpecialString))
-    {
-        false
-    } else if r.take("stdin") || r.take("stdout") {
-        true
-    } else {
-        return None;
-    };
-    if std {
-        if r.take("using") || r.is("delimiters") {
-            r.take("delimiters");
-            options.delimiter = Some(string(r)?);
-        }
-        r.take("with");
-        if r.peek().is_some_and(|t| t.is_punct(r.sql, '(')) {
-            options_in_parens(r, &mut options)?;
-        } else {
-            while !r.done() && !r.is("where") {
-                old_option(r, &mut options)?;
-            }
-        }
-        options.filters = r.is("where");
-        if !options.filters && !r.done() {
-            return None;
-        }
-    }
-    Some(Statement {
-        table,
-        list_end,
-        query,
-        out,
-        std,
-        options,
-    })
-}
-
-fn column_list(r: &mut Reader<'_>) -> Option<Vec<Box<str>>> {
-    if !r.take_punct('(') {
-        return None;
-    }
-    let mut list = vec![r.ident()?];
-    while r.take_punct(',') {
-        list.push(r.ident()?);
-    }
-    r.take_punct(')').then_some(list)
-}
-
-/// A string constant of the plain kind, or `E'\t'` and the like.
-fn string(r: &mut Reader<'_>) -> Option<String> {
-    let token = r.peek()?;
-    r.at += 1;
-    let text = token.text(r.sql);
-    match token.kind {
-        Kind::String => lex::unquote(text),
-        Kind::SpecialString => {
-            let inner = text
-                .strip_prefix(['E', 'e'])?
-                .strip_prefix('\'')?
-                .strip_suffix('\'')?;
-            let mut out = String::new();
-            let mut chars = inner.chars();
-            while let Some(c) = chars.next() {
-                match c {
-                    '\\' => out.push(match chars.next()? {
-                        't' => '\t',
-                        'b' => '\u{8}',
-                        'f' => '\u{c}',
-                        'v' => 'v',
-                        '\\' => '\\',
-                        '\'' => '\'',
-                        '"' => '"',
-                        // Numbers, and the rest, which aren't worth their rules.
-                        _ => return None,
-                    }),
-                    '\'' => return None,
-                    c => out.push(c),
-                }
-            }
-            Some(out)
-        }
-        _ => None,
-    }
-}
-
-fn switch(r: &mut Reader<'_>) -> Option<bool> {
-    if !r
-        .peek()
-        .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::String | Kind::Integer))
-    {
-        return Some(true);
-    }
-    let text = r.text().trim_matches('\'').to_ascii_lowercase();
-    r.at += 1;
-    match text.as_str() {
-        "on" | "true" | "1" => Some(true),
-        "off" | "false" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-fn options_in_parens(r: &mut Reader<'_>, options: &mut Options) -> Option<()> {
-    r.take_punct('(');
-    loop {
-        let start = r.peek()?.start;
-        let name = r.ident()?;
-        match &*name {
-            "format" => {
-                let token = r.peek()?;
-                let text = token.text(r.sql).trim_matches('\'').to_ascii_lowercase();
-                r.at += 1;
-                options.format = Some(match text.as_str() {
-                    "text" => CopyFormat::Text,
-                    "csv" => CopyFormat::Csv,
-                    "binary" => CopyFormat::Binary,
-                    _ => return None,
-                });
-            }
-            "delimiter" => options.delimiter = Some(string(r)?),
-            "null" => options.null = Some(string(r)?),
-            "quote" => options.quote = Some(string(r)?),
-            "escape" => options.escape = Some(string(r)?),
-            "encoding" => options.encoding = Some(string(r)?.into()),
-            "header" if r.is("match") => {
-                r.at += 1;
-                options.header = true;
-            }
-            "header" => options.header = switch(r)?,
-            "freeze" => {
-                if switch(r)? {
-                    let end = r.tokens.get(r.at.checked_sub(1)?)?.end;
-                    options.freeze = Some((Span { start, end }, true));
-                }
-            }
-            "force_quote" => {
-                columns(r)?;
-            }
-            "force_null" => options.force_null = columns(r)?,
-            "force_not_null" => options.force_not_null = columns(r)?,
-            _ => return None,
-        }
-        if r.take_punct(')') {
-            return Some(());
-        }
-        if !r.take_punct(',') {
-            return None;
-        }
-    }
-}
-
-/// `(a, b)` or `*`.
-fn columns(r: &mut Reader<'_>) -> Option<Columns> {
-    if r.text() == "*" {
-        r.at += 1;
-        return Some(Columns {
-            all: true,
-            named: Vec::new(),
-        });
-    }
-    let named = column_list(r)?;
-    Some(Columns { all: false, named })
-}
-
-fn old_option(r: &mut Reader<'_>, options: &mut Options) -> Option<()> {
-    let token = r.peek()?;
-    let at = Span {
-        start: token.start,
-        end: token.end,
-    };
-    let word = token.text(r.sql).to_ascii_lowercase();
-    r.at += 1;
-    let value = |r: &mut Reader<'_>| {
-        r.take("as");
-        string(r)
-    };
-    // A bare list, without parentheses.
-    let listed = |r: &mut Reader<'_>| -> Option<Columns> {
-        if r.text() == "*" {
-            return columns(r);
-        }
-        let mut named = vec![r.ident()?];
-        while r.take_punct(',') {
-            named.push(r.ident()?);
-        }
-        Some(Columns { all: false, named })
-    };
-    match word.as_str() {
-        "binary" => options.format = Some(CopyFormat::Binary),
-        "csv" => options.format = Some(CopyFormat::Csv),
-        "header" => options.header = true,
-        "freeze" => options.freeze = Some((at, false)),
-        "delimiter" | "delimiters" => options.delimiter = Some(value(r)?),
-        "null" => options.null = Some(value(r)?),
-        "quote" => options.quote = Some(value(r)?),
-        "escape" => options.escape = Some(value(r)?),
-        "encoding" => options.encoding = Some(string(r)?.into()),
-        "force" if r.take("quote") => {
-            listed(r)?;
-        }
-        "force" if r.take_all(&["not", "null"]) => options.force_not_null = listed(r)?,
-        "force" if r.take("null") => options.force_null = listed(r)?,
-        _ => return None,
-    }
-    Some(())
 }
