@@ -243,6 +243,20 @@ async fn prepared_statements_survive_killed_servers_and_changed_tables() {
                 format!("ALTER TABLE spread ALTER note TYPE varchar({})", 50 + round)
             };
             direct.batch_execute(&sql).await.expect("it is done");
+            if round % 2 == 0 {
+                // A server that is told to end does so a little later.
+                session_support::wait_for("the servers' processes to end", || async {
+                    let others = "SELECT count(*) FROM pg_stat_activity \
+                                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                    direct
+                        .query_one(others, &[])
+                        .await
+                        .expect("a count")
+                        .get::<_, i64>(0)
+                        == 0
+                })
+                .await;
+            }
         }
     }
 }

@@ -100,7 +100,8 @@ pub async fn scatter(
             hold.rollback().await;
         }
         // Statements prepared before their tables changed; connections that broke while they were idle.
-        let again = is_stale(&failure) || (!plan.writes && failure.code_name() == Code::SERVER_LOST.name);
+        let lost = failure.code_name() == Code::SERVER_LOST.name || failure.sqlstate() == "57P01";
+        let again = is_stale(&failure) || (!plan.writes && lost);
         let most = if is_stale(&failure) { MAX_TRIES } else { 2 };
         if !(alone && again && tries < most && client.out.take_back(mark)) {
             break Err(failure);

@@ -195,7 +195,7 @@ impl Compiler<'_> {
         Ok(format!(
             "COPY (SELECT {} FROM {name}) {}",
             columns.join(", "),
-            self.text(end, self.sql.len() as u32)
+            self.text(end, self.sql.len() as u32).trim_start()
         ))
     }
 
