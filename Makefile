@@ -10,8 +10,9 @@ STEP ?= $(lastword $(sort $(wildcard rules/*.yaml)))
 SECONDS ?= 20
 # `make test` runs every step, each for this long.
 STEP_SECONDS ?= 5
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench
+.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench coverage fuzz
 .NOTPARALLEL:
 
 help:
@@ -21,6 +22,8 @@ help:
 	@echo 'make test        all set-up, then every test, and a short demo-check of each step in rules/'
 	@echo 'make check       format, lints and the quick tests'
 	@echo 'make bench       the benchmarks'
+	@echo 'make coverage    how much of PostgreSQL'"'"'s own regression files is read (fetches them)'
+	@echo 'make fuzz        cargo-fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) for each target (needs a nightly toolchain)'
 	@echo 'make setup       only the set-up: PostgreSQL, a C compiler, drivers for tests'
 
 demo:
@@ -50,6 +53,12 @@ check:
 
 setup:
 	scripts/setup.sh test
+
+coverage:
+	scripts/coverage.sh
+
+fuzz:
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 bench:
 	$(CARGO) bench --locked --workspace

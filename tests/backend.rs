@@ -171,6 +171,7 @@ impl Postgres {
             weight: 1,
             near: true,
             tls: None,
+            protocol_minor: 0,
         }
     }
 
@@ -209,6 +210,7 @@ fn snapshot(nodes: &[(&str, Vec<Arc<Server>>)], max_connections: u32, acquire_ti
         Arc::new(Node {
             id: NodeId(i as u16),
             name: (*name).into(),
+            shell_of: None,
             engine: Engine::Postgres,
             servers,
         })
@@ -334,6 +336,7 @@ async fn impostor(answer: &'static [u8], close: bool, timeout: Duration) -> Code
         weight: 1,
         near: true,
         tls: None,
+        protocol_minor: 0,
     };
     let fault = Conn::connect(&server, timeout)
         .await

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use margay::model::NodeId;
-use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
+use margay::plan::{self, Command, LogicalNames, Moment, Params, Planner, SessionView};
 use margay::topology::{self, Database};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -274,6 +274,7 @@ impl Routes {
             read_hint: None,
             key_hint: None,
             read_only: false,
+            names: LogicalNames::default(),
             now_us: 0,
             fingerprint: 0,
         };
@@ -304,6 +305,8 @@ impl Routes {
         let mut moment = Moment {
             now_us: 0,
             next_id: &mut next_id,
+            statement_us: 0,
+            in_transaction: false,
         };
         let planned = statement.bind(&self.view, &Params::default(), &mut moment);
         Some(planned.ok()?.parts.iter().map(|p| p.node).collect())

@@ -283,8 +283,10 @@ async fn a_protocol_version_or_option_that_nobody_knows_is_negotiated_down() {
     count_panics();
     let proxy = proxy().await;
     let grease = b"_pq_.test_protocol_negotiation\0\0";
-    // Minor asked for, options → negotiated minor and options, bytes of the cancel secret.
-    let cases: [(u16, &[u8], Option<(u16, usize)>, usize); 6] = [
+    /// Minor and number of options that aren't known.
+    type Told = Option<(u16, usize)>;
+    // Minor asked for, options → what is negotiated, bytes of the cancel secret.
+    let cases: [(u16, &[u8], Told, usize); 6] = [
         (0, b"", None, 4),
         (0, grease, Some((0, 1)), 4),
         (2, b"", None, 32),

@@ -242,6 +242,56 @@ fn node_script(mut node: Command, clients: &Path) -> Command {
     node
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_behind_a_proxy_is_a_server_like_any_other() {
+    use margay::backend::{Fleet, Want};
+    let proxy = proxy();
+    let url = format!(
+        "postgres://shop:secret@localhost:{}/shop?sslmode=verify-full&sslrootcert={}&channel_binding=require&max_protocol_version=3.2",
+        proxy.port(),
+        proxy.ca.text("ca.crt"),
+    );
+    let rules = include_str!("tls_clients/rules.yaml").replace("    tls: TLS\n", "");
+    let rules = rules.replace("certificate: true", "trust: true");
+    let rules = rules.replace("{plain: secret}, trust: true", "{plain: secret}");
+    let rules = rules.replace("postgres://app@10.0.0.1/shop", &url);
+    let texts = vec![(std::path::PathBuf::from("rules.yaml"), rules)];
+    let loaded = margay::topology::load_texts(texts, &|_| None, &Default::default());
+    let fleet = Fleet::new(&loaded.expect("the rules hold").snapshot);
+    let mut lease = fleet
+        .checkout(margay::model::NodeId(0), &Want::Primary)
+        .await
+        .expect("the proxy lets us in");
+    assert_eq!(
+        lease.run("SELECT 42").await.expect("an answer").text(0, 0),
+        Some("42")
+    );
+    // The key has 32 bytes here; the request goes by TLS as the session does. It counts only while
+    // something runs, so it is sent until it does.
+    let key = lease.cancel_key();
+    let mut sleeping = std::pin::pin!(lease.run("SELECT pg_sleep(60)"));
+    let cancelled = loop {
+        tokio::select! {
+            slept = &mut sleeping => break slept,
+            sent = key.send() => sent.expect("the request is taken"),
+        }
+    };
+    let error = cancelled.expect_err("it is cancelled");
+    assert!(format!("{error:?}").contains("57014"), "{error:?}");
+}
+
+#[test]
+fn a_certificate_without_a_hash_to_bind_to_offers_no_channel_binding() {
+    let ca = Authority::new();
+    ca.sign_ed25519("server", "localhost", &["localhost"]);
+    write_rules(&ca, OPTIONAL);
+    let sandbox = Sandbox::at(&ca.path("rules.yaml"), &[]);
+    let proxy = Proxy { ca, sandbox };
+    proxy.gets_in("sslmode=verify-full sslrootcert=CA/ca.crt");
+    let error = proxy.stays_out("sslmode=require channel_binding=require");
+    assert!(error.contains("channel binding"), "{error}");
+}
+
 #[test]
 fn who_dawdles_before_the_login_is_let_go_and_a_full_house_says_so_inside_of_tls() {
     let ca = Authority::new();

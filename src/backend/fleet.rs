@@ -121,10 +121,12 @@ impl Fleet {
                     Ok(lease) => return Ok(lease),
                     // It is alive and busy: so are the others, or it would not have been chosen.
                     Err(fault) if fault.code == Code::POOL_TIMEOUT => return Err(fault),
-                    // A user's role that the server doesn't let in says nothing about the server.
+                    // A user's role that isn't let in, or has used up its own connections, says nothing
+                    // about the server: other users' reads must not leave it.
                     Err(fault) if fault.code == Code::SERVER_LOGIN && self.login.is_some() => {
                         return Err(fault);
                     }
+                    Err(_) if self.login.is_some() => {}
                     Err(fault) => suspect(&server, &fault),
                 }
                 tried |= 1 << id.0;

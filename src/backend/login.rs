@@ -15,7 +15,7 @@ use super::stream::Stream;
 use crate::model::{Code, Fault};
 use crate::topology;
 use crate::topology::tls;
-use crate::wire::postgres::backend::Auth;
+use crate::wire::postgres::backend::{self, Auth};
 use crate::wire::postgres::{Frame, frontend};
 
 /// Why there is no connection: what a client may read, and what an operator wants to.
@@ -87,7 +87,7 @@ async fn log_in(conn: &mut Conn, server: &topology::Server) -> Result<(), Refusa
     if params.iter().any(|(_, value)| value.contains(&0)) {
         return Err(Refusal::login("user or database contains a zero byte"));
     }
-    conn.queue_untagged(|out| frontend::startup(out, params));
+    conn.queue_untagged(|out| frontend::startup_version(out, server.protocol_minor, params));
     conn.expect_login();
     let must_bind = binding(server) == Some(tls::ChannelBinding::Require);
     let mut bound = false;
@@ -100,6 +100,7 @@ async fn log_in(conn: &mut Conn, server: &topology::Server) -> Result<(), Refusa
             b'R' => bound |= answer(conn, &frame, server).await?,
             b'Z' => return Ok(()),
             b'E' => return Err(refused(frame)),
+            b'v' => negotiated(&frame, server.protocol_minor)?,
             // ParameterStatus and BackendKeyData are noted by the connection; notices say nothing of use.
             _ => {}
         }
@@ -110,6 +111,18 @@ const NO_BINDING: &str = "the rules require channel binding, and the server's lo
 
 fn binding(server: &topology::Server) -> Option<tls::ChannelBinding> {
     server.tls.as_ref().map(|tls| tls.channel_binding)
+}
+
+/// The server speaks an older version than it was asked for. Nothing else was asked for.
+fn negotiated(frame: &Frame, minor: u16) -> Result<(), Refusal> {
+    match backend::decode(frame.tag, frame.body()) {
+        Ok(backend::Message::NegotiateProtocolVersion { version, options })
+            if options.is_empty() && version >> 16 == 3 && version & 0xffff <= u32::from(minor) =>
+        {
+            Ok(())
+        }
+        Ok(_) | Err(_) => Err(Refusal::login("the server negotiates what it was not asked for")),
+    }
 }
 
 /// Answers an authentication request; true: with a login that is bound to the TLS connection.

@@ -98,7 +98,12 @@ impl ServerState {
             m.idle_timeout,
             m.max_lifetime,
         );
-        &*self.label == label && way && pool && a.tls == b.tls && a.near == b.near
+        &*self.label == label
+            && way
+            && pool
+            && a.tls == b.tls
+            && a.near == b.near
+            && a.protocol_minor == b.protocol_minor
     }
 
     pub fn health(&self) -> Health {

@@ -93,18 +93,39 @@ async fn prepare_until_done(shared: Arc<Shared>, node: Arc<Node>) {
         match prepare_node(&shared, &node).await {
             Ok(()) => return shared.problems.settle(Watch::Bootstrap, &node.name),
             Err(error) => {
-                shared.problems.raise(
-                    Watch::Bootstrap,
-                    &node.name,
-                    format!("schema margay is not prepared: {error}"),
-                );
+                shared
+                    .problems
+                    .raise(Watch::Bootstrap, &node.name, what_is_wrong(&node, &error));
                 sleep(RETRY).await;
             }
         }
     }
 }
 
+fn what_is_wrong(node: &Node, error: &LinkError) -> String {
+    let Some(server) = node.servers.first().filter(|_| node.shell_of.is_some()) else {
+        return format!("schema margay is not prepared: {error}");
+    };
+    let database = super::connect::identifier(&server.database);
+    let fix = match error.sqlstate() {
+        Some("42501") => format!(
+            "; as a superuser: ALTER ROLE {role} CREATEDB, or CREATE DATABASE {database} OWNER {role} TEMPLATE template0",
+            role = super::connect::identifier(&server.user)
+        ),
+        Some(_) | None => String::new(),
+    };
+    format!("the shell {database} can't be made: {error}{fix}")
+}
+
 async fn prepare_node(shared: &Shared, node: &Node) -> Result<(), LinkError> {
+    if let Some(of) = &node.shell_of {
+        let host = shared.snapshot().node(of.host).clone();
+        super::shell::make(shared, node, &host).await?;
+        shared
+            .made
+            .send_if_modified(|made| made.insert(node.name.clone()));
+        return Ok(());
+    }
     let mut held = shared.primary(node).await?;
     prepare(held.link()).await?;
     let snapshot = shared.snapshot();

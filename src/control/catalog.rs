@@ -68,10 +68,22 @@ pub fn assemble(
             .get(&default)
             .map_or(&before.tables, |answer| &answer.tables);
         let named = physical_names(database);
-        let loose = known
-            .iter()
-            .filter(|(name, _)| !database.tables.contains_key(*name) && !named.contains(*name));
+        // Views are those of the shell, if there is one: they may be on any nodes.
+        let loose = known.iter().filter(|(name, info)| {
+            !database.tables.contains_key(*name)
+                && !named.contains(*name)
+                && !(info.is_view && database.shell.is_some())
+        });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
+    }
+    if let Some(shell) = database.shell {
+        let known = answers
+            .get(&shell)
+            .map_or(&before.tables, |answer| &answer.tables);
+        let views = known
+            .iter()
+            .filter(|(name, info)| info.is_view && !database.tables.contains_key(*name));
+        tables.extend(views.map(|(name, info)| (name.clone(), info.clone())));
     }
     for name in database.tables.keys() {
         let nodes = nodes_of(database, name);
@@ -95,8 +107,13 @@ pub fn assemble(
         }
     }
     let indexes = indexes(database, &tables, answers, before);
-    let functions = match answers.get(&database.shell) {
+    // Every function there is anywhere is in the shell.
+    let functions = match answers.get(&database.catalogs()) {
         Some(answer) => answer.functions.clone(),
+        None if before.functions.is_empty() => match answers.get(&database.anywhere) {
+            Some(answer) => answer.functions.clone(),
+            None => HashMap::new(),
+        },
         None => before.functions.clone(),
     };
     for node in database
@@ -111,7 +128,7 @@ pub fn assemble(
     }
     // Functions too: without them every call would count as harmless or as harmful.
     let loaded = before.loaded
-        || (answers.contains_key(&database.shell)
+        || (answers.contains_key(&database.anywhere)
             && default_node(database).is_none_or(|node| answers.contains_key(&node)));
 
     let mut catalog = Catalog {
@@ -122,6 +139,11 @@ pub fn assemble(
         functions,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
+        // Told by `shell`, likewise.
+        system: before.system.clone(),
+        views: before.views.clone(),
+        sequences: before.sequences.clone(),
+        shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;

@@ -137,7 +137,20 @@ pub fn watch(shared: &Arc<Shared>) -> Watching {
                 retry_last: snapshot.limits.health_interval.max(RETRY_LAST),
                 last: None,
             };
-            tasks.spawn(watcher.run());
+            let (made, shell) = (
+                shared.made.subscribe(),
+                node.shell_of.is_some().then(|| node.name.clone()),
+            );
+            tasks.spawn(async move {
+                // Before that there is nothing to look at.
+                let mut made = made;
+                if let Some(shell) = shell
+                    && made.wait_for(|made| made.contains(&shell)).await.is_err()
+                {
+                    return;
+                }
+                watcher.run().await;
+            });
         }
     }
     Watching { _tasks: tasks }

@@ -1,4 +1,4 @@
-//! Keeps a worker number leased for each logical database, on its shell's node, so that
+//! Keeps a worker number leased for each logical database, on its default domain's first node, so that
 //! generated ids are unique over all proxies. The hot path is in `snowflake`; this is the
 //! background.
 
@@ -118,7 +118,10 @@ async fn step(
         return Ok(());
     };
     let text = |error: LinkError| format!("worker numbers can't be leased: {error}");
-    let mut primary = shared.primary(snapshot.node(rules.shell)).await.map_err(text)?;
+    let mut primary = shared
+        .primary(snapshot.node(rules.anywhere))
+        .await
+        .map_err(text)?;
     if let Some((holder, lease)) = held {
         // Ids may run ahead of the clock when many are asked for.
         let until_ms = source.now_ms().max(source.last_ms().unwrap_or(0)) + AHEAD_MS;

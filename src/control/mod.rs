@@ -25,6 +25,8 @@ pub mod refresh;
 pub mod reload;
 mod retire;
 pub mod shared;
+mod shell;
+mod shell_sql;
 pub mod snowflake;
 pub mod time_shards;
 
@@ -161,7 +163,9 @@ async fn wait_until(deadline: Instant, condition: impl Fn() -> bool) {
 }
 
 fn is_measured(shared: &shared::Shared) -> bool {
-    shared::postgres_nodes(&shared.snapshot()).all(|node| {
+    let snapshot = shared.snapshot();
+    let mut nodes = shared::postgres_nodes(&snapshot).filter(|node| node.shell_of.is_none());
+    nodes.all(|node| {
         let state = shared.fleet.node(node.id);
         state.is_ok_and(|state| {
             state

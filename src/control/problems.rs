@@ -16,6 +16,8 @@ pub enum Watch {
     Placement,
     /// Nodes disagree on a table, or could not be read.
     Catalog,
+    /// A shell isn't what the nodes hold.
+    Shell,
     /// A period's table could not be created.
     TimeShards,
     /// No lease for generated ids.
@@ -33,6 +35,7 @@ impl Watch {
             Watch::Bootstrap => "bootstrap",
             Watch::Placement => "placement",
             Watch::Catalog => "catalog",
+            Watch::Shell => "shell",
             Watch::TimeShards => "time_shards",
             Watch::Ids => "ids",
             Watch::Recovery => "recovery",

@@ -19,10 +19,15 @@ use super::catalog_sql::{FINGERPRINT, read_node};
 use super::connect::LinkError;
 use super::problems::Watch;
 use super::shared::{Shared, postgres_nodes};
+use super::shell::{self, Unkept};
 use super::time_shards::TimeShards;
 
 /// How often nodes are asked whether their schema changed.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// A client's DDL may be half done at the first look, and a CASCADE may take along what was right.
+const SHELL_ROUNDS: usize = 5;
+const SHELL_AGAIN: Duration = Duration::from_millis(40);
 
 /// When the last complete reading of a database's catalog began.
 type Gate = Arc<tokio::sync::Mutex<Option<Instant>>>;
@@ -68,6 +73,7 @@ impl Refresher {
         else {
             return;
         };
+        self.keep_shell(&snapshot, rules).await;
         let answers = self.read(&snapshot, rules).await;
         self.publish(database, &answers);
         // Before tables are created: none must be under a placement that isn't the table's.
@@ -99,9 +105,74 @@ impl Refresher {
             let databases = snapshot
                 .databases
                 .iter()
-                .filter(|d| d.nodes().iter().any(|n| changed.contains(n)));
+                .filter(|d| d.schema_nodes().iter().any(|n| changed.contains(n)));
             join_all(databases.map(|database| self.reload(&database.name))).await;
         }
+    }
+
+    /// Brings the shell up to date, and says in the catalog whether it is.
+    async fn keep_shell(&self, snapshot: &Snapshot, rules: &Database) {
+        let Some(node) = rules.shell.map(|id| snapshot.node(id)) else {
+            return;
+        };
+        let kept = match self.bring_shell(snapshot, rules, node).await {
+            Ok(()) => self.read_shell(node).await,
+            // Health says who is down. What the shell was found to be it still is.
+            Err(Unkept::Unknown(_)) if !rules.catalog.system.is_empty() => return,
+            Err(Unkept::Unknown(why) | Unkept::Differs(why)) => Err(why),
+        };
+        match &kept {
+            Ok(_) => self.shared.problems.settle(Watch::Shell, &node.name),
+            Err(why) => self.shared.problems.raise(
+                Watch::Shell,
+                &node.name,
+                format!("the shell isn't what the nodes hold, so the system catalogs are refused: {why}"),
+            ),
+        }
+        self.shared.snapshots.rcu(|current| {
+            let Some(rules) = current.database(&rules.name) else {
+                return current.clone();
+            };
+            let mut catalog = (*rules.catalog).clone();
+            match &kept {
+                Ok(facts) => {
+                    catalog.shell_behind = None;
+                    catalog.system = facts.system.clone();
+                    catalog.views = facts.views.clone();
+                    catalog.sequences = facts.sequences.clone();
+                }
+                // No addresses, no texts of servers: clients may read it.
+                Err(_) => {
+                    catalog.shell_behind = Some("the nodes hold something else, or can't be asked".into())
+                }
+            }
+            if catalog == *rules.catalog {
+                return current.clone();
+            }
+            catalog.epoch += 1;
+            with_catalog(current, &rules.name, catalog)
+        });
+    }
+
+    async fn bring_shell(&self, snapshot: &Snapshot, rules: &Database, node: &Node) -> Result<(), Unkept> {
+        let mut why = Unkept::Unknown(String::new());
+        for round in 0..SHELL_ROUNDS {
+            if round > 0 {
+                tokio::time::sleep(SHELL_AGAIN).await;
+            }
+            match shell::keep(&self.shared, snapshot, rules, node).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => why = Unkept::Differs("it differs again as soon as it is made".into()),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    async fn read_shell(&self, node: &Node) -> Result<shell::Facts, String> {
+        let fail = |error: LinkError| error.to_string();
+        let mut held = self.shared.primary(node).await.map_err(fail)?;
+        shell::read(held.link()).await.map_err(fail)
     }
 
     async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<NodeId> {
@@ -118,9 +189,9 @@ impl Refresher {
     }
 
     async fn read(&self, snapshot: &Snapshot, database: &Database) -> Answers {
-        let asked = database.nodes().into_iter().map(|id| async move {
+        let asked = database.schema_nodes().into_iter().map(|id| async move {
             let node = snapshot.node(id);
-            let with_functions = id == database.shell;
+            let with_functions = id == database.catalogs() || id == database.anywhere;
             // A connection that was idle may turn out to be dead; a second one is new.
             for attempt in 0..2 {
                 match self.read_one(node, with_functions).await {

@@ -1,6 +1,7 @@
 //! What all tasks of `control` stand on: the present Snapshot, the servers' health, connections to
 //! primaries, and the list of problems. Must not start anything.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub fleet: Arc<Fleet>,
     pub primaries: Primaries,
     pub problems: Problems,
+    /// Names of the shells whose databases are made.
+    pub made: tokio::sync::watch::Sender<HashSet<Box<str>>>,
 }
 
 impl Shared {
@@ -31,6 +34,7 @@ impl Shared {
             fleet,
             primaries: Primaries::new(limit),
             problems: Problems::default(),
+            made: tokio::sync::watch::Sender::default(),
         })
     }
 

@@ -24,25 +24,51 @@ pub const SET_LOCAL_OUTSIDE: Warning = ("25P01", "SET LOCAL can only be used in 
 pub const SET_TRANSACTION_OUTSIDE: Warning =
     ("25P01", "SET TRANSACTION can only be used in transaction blocks");
 
+fn set_transaction_text(modes: TxnModes) -> String {
+    let isolation = modes.isolation.map(|level| match level {
+        Isolation::ReadCommitted => "ISOLATION LEVEL READ COMMITTED",
+        Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",
+    });
+    let read_only = modes
+        .read_only
+        .map(|on| if on { "READ ONLY" } else { "READ WRITE" });
+    let deferrable = modes
+        .deferrable
+        .map(|on| if on { "DEFERRABLE" } else { "NOT DEFERRABLE" });
+    let list: Vec<&str> = [isolation, read_only, deferrable].into_iter().flatten().collect();
+    format!("SET TRANSACTION {}", list.join(", "))
+}
+
 impl Hold {
     /// BEGIN. The transaction opens on a node when it is first used there.
-    pub fn begin(&mut self, modes: TxnModes, text: &str) -> Result<Option<Warning>, Failure> {
+    pub async fn begin(&mut self, modes: TxnModes, text: &str) -> Result<Option<Warning>, Failure> {
         self.check_isolation(modes)?;
-        match &mut self.txn {
+        let warning = match &mut self.txn {
             Txn::Idle => {
                 self.txn = Txn::Open(Box::new(self.new_block(modes, text.into(), false)));
-                Ok(None)
+                return Ok(None);
             }
             Txn::Open(block) if block.implicit => {
-                block.implicit = false;
                 if block.branches.is_empty() {
+                    block.implicit = false;
                     (block.modes, block.begin) = (modes, text.into());
+                    return Ok(None);
                 }
-                Ok(None)
+                None
             }
-            Txn::Open(_) => Ok(Some(ALREADY_OPEN)),
-            Txn::Failed(_) => Err(aborted()),
+            Txn::Open(_) => Some(ALREADY_OPEN),
+            Txn::Failed(_) => return Err(aborted()),
+        };
+        // The transaction has begun already: its modes are changed, or can't be any more.
+        if modes != TxnModes::default() {
+            self.set_transaction(modes, &set_transaction_text(modes)).await?;
         }
+        // If that fails, the message's transaction ends as if there had been no BEGIN.
+        if let Some(block) = self.txn.block_mut() {
+            block.implicit = false;
+        }
+        Ok(warning)
     }
 
     /// A transaction around several statements that the client sent as one.
@@ -191,7 +217,7 @@ impl Hold {
         match &self.txn {
             Txn::Failed(_) => return Err(aborted()),
             Txn::Idle => {
-                let mut seat = self.seat(self.database.shell, Role::Any).await?;
+                let mut seat = self.seat(self.database.anywhere, Role::Any).await?;
                 frontend::query(seat.lease.write_buf(), sql.as_bytes());
                 let mut exchange = Exchange::new(std::iter::repeat_n(Expect::Quiet, seat.quiet + 1));
                 let ran = exchange.run(&mut seat.lease, client).await;
@@ -205,7 +231,7 @@ impl Hold {
             Txn::Open(block) => {
                 // At least one server must judge the value.
                 if block.branches.is_empty() {
-                    let mut seat = self.seat(self.database.shell, Role::Any).await?;
+                    let mut seat = self.seat(self.database.anywhere, Role::Any).await?;
                     let opened = super::hold::quiet_answers(&mut seat.lease).await;
                     self.leave(seat, false);
                     opened?;

@@ -76,10 +76,10 @@ impl Hold {
         let before = Arc::clone(&block.before);
         let sets = block.has_sets();
         let (writers, readers): (Vec<_>, Vec<_>) = block.branches.into_iter().partition(|b| b.wrote);
-        // A transaction with temporary objects, LISTEN or NOTIFY can't be prepared. These are on the shell's
-        // node alone, so it coordinates: its own transaction is committed as it is.
+        // A transaction with LISTEN or NOTIFY can't be prepared. These are on one node alone (`anywhere`), so it
+        // coordinates: its own transaction is committed as it is.
         let mut writers = writers;
-        writers.sort_by_key(|branch| branch.node != self.database.shell);
+        writers.sort_by_key(|branch| branch.node != self.database.anywhere);
         let result = if two_phase {
             let (readers, result) = futures_util::join!(end_readers(readers), two_phases(self, writers));
             self.let_go(readers, sets);
@@ -168,6 +168,10 @@ async fn end_readers(branches: Vec<Branch>) -> Vec<(Lease, Result<String, RunErr
 async fn two_phases(hold: &mut Hold, writers: Vec<Branch>) -> Result<bool, Failure> {
     let decisions = Arc::clone(&hold.decisions);
     let mut leases: Vec<Lease> = writers.into_iter().filter_map(|b| b.lease).collect();
+    // Decisions are kept where rows are, never in the shell, which clients look into.
+    if let Some(at) = leases.iter().position(|l| Some(l.node()) != hold.database.shell) {
+        leases.swap(0, at);
+    }
     let coordinator_node = leases.first().map(Lease::node).ok_or_else(commands::aborted)?;
     let name = hold.fleet.node(coordinator_node)?.name.clone();
     let base = format!("{GID_PREFIX}{name}:{:032x}", rand::random::<u128>());
@@ -298,31 +302,39 @@ async fn decide(hold: &Hold, leases: &mut [Lease], base: &str) -> Decided {
 /// COMMIT PREPARED on all but the coordinator. It is decided: what fails is tried again on a
 /// connection of its own, and at last left to recovery. True: all of them are committed.
 async fn finish_others(hold: &Hold, leases: &mut [Lease], base: &str) -> bool {
-    let finishes = leases
+    // The shell comes last: whoever finds something in it finds it on every node.
+    let shell = hold.database.shell;
+    let (last, others): (Vec<_>, Vec<_>) = leases
         .iter_mut()
         .enumerate()
         .skip(1)
-        .map(|(part, lease)| async move {
-            let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
-            if lease.run(&sql).await.is_ok() {
-                return true;
-            }
-            let deadline = Instant::now() + FINISH_FOR;
-            while Instant::now() < deadline {
-                if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
-                    let gid = format!("{base}:{part}");
-                    // The server lets only who prepared it finish it.
-                    let server = hold.fleet.logged_in(&server);
-                    match recovery::finish(&server, &gid, Outcome::Committed).await {
-                        Ok(()) => return true,
-                        Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
-                    }
+        .partition(|(_, lease)| Some(lease.node()) == shell);
+    let done = finish(hold, others, base).await;
+    finish(hold, last, base).await && done
+}
+
+async fn finish(hold: &Hold, leases: Vec<(usize, &mut Lease)>, base: &str) -> bool {
+    let finishes = leases.into_iter().map(|(part, lease)| async move {
+        let sql = format!("COMMIT PREPARED {}", part_gid(base, part));
+        if lease.run(&sql).await.is_ok() {
+            return true;
+        }
+        let deadline = Instant::now() + FINISH_FOR;
+        while Instant::now() < deadline {
+            if let Some(server) = recovery::primary_server(&hold.fleet, lease.node()) {
+                let gid = format!("{base}:{part}");
+                // The server lets only who prepared it finish it.
+                let server = hold.fleet.logged_in(&server);
+                match recovery::finish(&server, &gid, Outcome::Committed).await {
+                    Ok(()) => return true,
+                    Err(problem) => tracing::warn!(gid, problem, "a decided commit is not finished yet"),
                 }
-                tokio::time::sleep(RETRY_EVERY).await;
             }
-            tracing::error!(gid = base, part, "a decided commit is left to recovery");
-            false
-        });
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+        tracing::error!(gid = base, part, "a decided commit is left to recovery");
+        false
+    });
     join_all(finishes).await.into_iter().all(|done| done)
 }
 

@@ -450,7 +450,7 @@ impl Hold {
         if self.pins.is_none() {
             return Ok(());
         }
-        let mut seat = self.seat(self.database.shell, Role::Primary).await?;
+        let mut seat = self.seat(self.database.anywhere, Role::Primary).await?;
         frontend::query(seat.lease.write_buf(), b"DEALLOCATE ALL");
         let result = quiet_answers(&mut seat.lease).await;
         seat.lease.forget_all_prepared();

@@ -141,14 +141,28 @@ async fn run(
         };
         queue(lane, plan, text, request, (&settings, epoch));
     }
-    // All servers begin at once; what a broken connection says comes up when it is read.
-    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
-    drop(sent);
+    // The shell goes before all others: what it refuses it refuses in the words of the logical schema, and
+    // two clients' DDL on one table meets there first, not in another order on each node.
+    let shell = hold.database.shell;
+    let leads = |lane: &Lane| Some(lane.seat.lease.node()) == shell;
+    if let Some(at) = lanes.iter().position(leads) {
+        lanes.swap(0, at);
+    }
+    let leading = usize::from(lanes.len() > 1 && lanes.first().is_some_and(leads));
     let result = match &plan.merge {
-        Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
-        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, plan, request, client).await,
-        Merge::CopyOut(copy) => copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await,
-        Merge::CopyIn(copy) => copy_in(&mut lanes, plan.parts.len(), copy, request, client).await,
+        Merge::Rows(rule) => {
+            send(&mut lanes).await;
+            rows(&mut lanes, plan, rule, &settings, request, client).await
+        }
+        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, leading, plan, request, client).await,
+        Merge::CopyOut(copy) => {
+            send(&mut lanes).await;
+            copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await
+        }
+        Merge::CopyIn(copy) => {
+            send(&mut lanes).await;
+            copy_in(&mut lanes, plan.parts.len(), copy, request, client).await
+        }
     };
     if result.is_err()
         && lanes
@@ -172,6 +186,12 @@ async fn run(
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
+}
+
+/// All servers begin at once; what a broken connection says comes up when it is read.
+async fn send(lanes: &mut [Lane]) {
+    let sent = join_all(lanes.iter_mut().map(|lane| lane.seat.lease.flush())).await;
+    drop(sent);
 }
 
 fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
@@ -371,9 +391,10 @@ async fn first_description(
 }
 
 /// Several parts that write. Rows (RETURNING) go out as they come; of copies of the same rows only
-/// the first part's.
+/// the first part's. `leading`: so many lanes must be done before the others begin.
 async fn writes(
     lanes: &mut [Lane],
+    leading: usize,
     plan: &Plan,
     request: Request<'_>,
     client: &mut Client<'_>,
@@ -389,7 +410,17 @@ async fn writes(
         Request::Simple | Request::Executed { describe: true, .. }
     );
     let mut simple_told = !simple;
-    while let Some(event) = any(lanes, client).await? {
+    let mut sent = if leading > 0 { leading } else { lanes.len() };
+    send(&mut lanes[..sent]).await;
+    loop {
+        let Some(event) = any(&mut lanes[..sent], client).await? else {
+            if sent == lanes.len() {
+                break;
+            }
+            send(&mut lanes[sent..]).await;
+            sent = lanes.len();
+            continue;
+        };
         match event {
             Event::Description(part, body) => {
                 if (!told || !simple_told) && (!same || part == 0) {

@@ -11,7 +11,12 @@ pub fn sum_tags<'a>(tags: impl IntoIterator<Item = &'a [u8]>) -> Result<String, 
 }
 
 /// The tag of several parts that did the same to copies of the same rows: all must say the same.
+/// Without a count (DDL) the first one's is told: the others may have done the same in other words.
 pub fn same_tags<'a>(tags: impl IntoIterator<Item = &'a [u8]>) -> Result<String, Fault> {
+    let mut tags = tags.into_iter().peekable();
+    if let Some(first) = tags.peek().filter(|tag| tag_count(tag).is_none()) {
+        return Ok(String::from_utf8_lossy(first).into_owned());
+    }
     combine(tags, |so_far, count| {
         if so_far == count {
             Ok(count)

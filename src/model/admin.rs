@@ -54,7 +54,7 @@ pub type SharedRefresh = Arc<dyn CatalogRefresh>;
 /// Ids for `generate: snowflake`. Implemented by `control`, called by sessions.
 pub trait GenerateIds: Send + Sync {
     /// The next id, unique over all proxies that serve the database. Never blocks. Fails while no
-    /// worker number is leased (the node of the shell was out of reach for long).
+    /// worker number is leased (the node that leases it was out of reach for long).
     fn next_id(&self, database: &str) -> Result<i64, Fault>;
 }
 

@@ -23,6 +23,31 @@ pub struct Catalog {
     /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
     /// be looked for where they aren't, so nothing is served on them.
     pub misplaced: HashMap<TableName, Box<str>>,
+    /// Relations of the shell's system catalogs that tell the name of its own database.
+    pub system: HashMap<TableName, Arc<SystemRelation>>,
+    /// Views by name: their queries as the shell prints them, every name with its schema.
+    pub views: HashMap<TableName, Box<str>>,
+    /// Sequences by name, with the table that owns each.
+    pub sequences: HashMap<TableName, Option<TableName>>,
+    /// Why the shell's catalogs aren't those of the logical database at the moment.
+    pub shell_behind: Option<Box<str>>,
+}
+
+/// A relation of the system catalogs with columns that name databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemRelation {
+    /// `pg_catalog` or `information_schema`.
+    pub schema: Box<str>,
+    /// The name of the shell's own database.
+    pub own: Box<str>,
+    pub columns: Vec<SystemColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemColumn {
+    pub name: Box<str>,
+    /// Its type, where it names databases.
+    pub database_type: Option<Box<str>>,
 }
 
 /// A table, partitioned table, view or foreign table.

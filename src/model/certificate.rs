@@ -68,3 +68,43 @@ pub fn end_point_hash(der: &[u8]) -> Option<Vec<u8>> {
     };
     Some(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn certificate(algorithm: &'static rcgen::SignatureAlgorithm, common_name: &str) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        params.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+
+    #[test]
+    fn the_end_points_hash_is_that_of_the_signature() {
+        for (algorithm, bytes) in [
+            (&rcgen::PKCS_ECDSA_P256_SHA256, Some(32)),
+            (&rcgen::PKCS_ECDSA_P384_SHA384, Some(48)),
+            (&rcgen::PKCS_ED25519, None),
+        ] {
+            let der = certificate(algorithm, "x");
+            assert_eq!(end_point_hash(&der).map(|h| h.len()), bytes, "{algorithm:?}");
+        }
+        let der = certificate(&rcgen::PKCS_ECDSA_P256_SHA256, "x");
+        assert_eq!(end_point_hash(&der), Some(Sha256::digest(&der).to_vec()));
+        assert_eq!(end_point_hash(b"no certificate"), None);
+    }
+
+    #[test]
+    fn a_common_name_with_a_zero_byte_is_none() {
+        let name = |text| {
+            let der = certificate(&rcgen::PKCS_ECDSA_P256_SHA256, text);
+            Certificate::decode(&der).and_then(|c| c.common_name().map(str::to_owned))
+        };
+        assert_eq!(name("alice").as_deref(), Some("alice"));
+        assert_eq!(name("Jürgen Groß").as_deref(), Some("Jürgen Groß"));
+        assert_eq!(name("alice\0.evil"), None);
+    }
+}

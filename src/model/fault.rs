@@ -51,6 +51,8 @@ codes! {
     NOT_COLOCATED = "MG1102" "0A000" 1235 Client false;
     /// A set operation, CTE or subquery that can't be computed shard by shard.
     SUBQUERY_ACROSS_SHARDS = "MG1103" "0A000" 1235 Client false;
+    /// The system catalogs together with tables' rows, or a shell that can't answer.
+    CATALOG_ACROSS_NODES = "MG1104" "0A000" 1235 Client false;
     /// ORDER BY on something that the proxy can't compare exactly.
     ORDER_NOT_EXACT = "MG1201" "0A000" 1235 Client false;
     /// GROUP BY or DISTINCT on something that the proxy can't group exactly.

@@ -29,7 +29,7 @@ impl Compiler<'_> {
             }
             _ => return Ok(None),
         };
-        let mut compiled = self.finish(Route::Fixed(self.view.database.shell));
+        let mut compiled = self.finish(Route::Fixed(self.view.database.anywhere));
         compiled.cursor = Some(cursor);
         compiled.writes = false;
         Ok(Some(compiled))
@@ -72,7 +72,7 @@ impl Compiler<'_> {
             Route::Same { .. } | Route::Insert(_) => {
                 compiled.route = Route::Refused(unsupported("a cursor on a write over several nodes"));
             }
-            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+            Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
     }

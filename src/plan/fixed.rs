@@ -53,7 +53,12 @@ pub struct Found {
 
 /// The name of a function or keyword of this kind, whatever its arguments.
 pub fn named(name: &str) -> bool {
-    function(name).is_some() || keyword(name).is_some()
+    of_name(name).is_some()
+}
+
+/// What a name of this kind stands for.
+pub fn of_name(name: &str) -> Option<Fixed> {
+    function(name).or_else(|| keyword(name))
 }
 
 fn function(name: &str) -> Option<Fixed> {

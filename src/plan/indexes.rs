@@ -44,13 +44,13 @@ impl Compiler<'_> {
             let database = &self.view.database;
             if if_exists {
                 return Ok(Route::Same {
-                    nodes: database.nodes(),
+                    nodes: self.with_shell(database.nodes()),
                 });
             }
             // The server says best that there is none; but the indexes of separate tables may have names of
             // the server's making.
             return if database.catalog.loaded && !database.tables.values().any(|t| separate(t)) {
-                Ok(Route::Fixed(database.shell))
+                Ok(Route::Fixed(database.catalogs()))
             } else {
                 Err(unsupported("DROP or ALTER of an index that isn't known"))
             };
@@ -76,25 +76,22 @@ impl Compiler<'_> {
                 }
                 self.drop_separate(names, rule, sharding)
             }
-            _ => self.on_tables(&as_names, first),
+            _ => self.on_index_tables(&as_names, &located, first),
         }
     }
 
     fn drop_separate(&self, names: &[Name], rule: &Table, sharding: &Sharding) -> Result<Route, Fault> {
-        let parts = shards_at_start(sharding, 0)
-            .into_iter()
-            .map(|shard| {
-                let splice = |n: &Name| {
-                    let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
-                    Splice::replace(self.shape.range(n.span), text)
-                };
-                (
-                    sharding.node_of(shard),
-                    self.splice(names.iter().map(splice).collect()),
-                )
-            })
-            .collect();
-        Ok(Route::Parts(parts))
+        let parts = shards_at_start(sharding, 0).into_iter().map(|shard| {
+            let splice = |n: &Name| {
+                let text = format!("\"{}\".\"{}_{}\"", rule.name.schema, n.last(), shard.0);
+                Splice::replace(self.shape.range(n.span), text)
+            };
+            (
+                sharding.node_of(shard),
+                self.splice(names.iter().map(splice).collect()),
+            )
+        });
+        Ok(Route::Parts(self.shell_part().into_iter().chain(parts).collect()))
     }
 
     /// The unique constraints that a CREATE TABLE declares. None: it can't be read.

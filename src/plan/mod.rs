@@ -32,12 +32,15 @@ mod query;
 mod reader;
 mod scatter;
 mod scope;
+mod sequences;
 mod set_config;
 mod shape;
+mod shell;
 mod splice;
 pub mod types;
 mod utility;
 mod value;
+mod views;
 
 pub use command::*;
 pub use compile::Compiled;

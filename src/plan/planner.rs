@@ -258,15 +258,15 @@ impl Statement {
         Ok(match &compiled.route {
             Route::Refused(fault) => return Err(fault.clone()),
             Route::Fixed(node) => original(*node),
-            Route::Same { nodes } => original(nodes.first().copied().unwrap_or(view.database.shell)),
+            Route::Same { nodes } => original(nodes.first().copied().unwrap_or(view.database.anywhere)),
             Route::Parts(parts) => match parts.first() {
                 Some((node, text)) => Describe {
                     node: *node,
                     text: Text::Spliced(text.as_str().into()),
                 },
-                None => original(view.database.shell),
+                None => original(view.database.anywhere),
             },
-            Route::Tables(_) | Route::Insert(_) => {
+            Route::Tables(_) | Route::Insert(_) | Route::Catalogs { .. } => {
                 let separate = match &compiled.route {
                     Route::Tables(t) => t.tables.iter().any(|t| {
                         t.pruning
@@ -278,7 +278,11 @@ impl Statement {
                         .pruning
                         .as_ref()
                         .is_some_and(|p| p.sharding.layout == Layout::Separate),
-                    Route::Fixed(_) | Route::Same { .. } | Route::Parts(_) | Route::Refused(_) => false,
+                    Route::Fixed(_)
+                    | Route::Catalogs { .. }
+                    | Route::Same { .. }
+                    | Route::Parts(_)
+                    | Route::Refused(_) => false,
                 };
                 let literals = self
                     .slots

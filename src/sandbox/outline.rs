@@ -60,7 +60,8 @@ impl Outline {
 
 fn outline(snapshot: &Snapshot, spare_password: &str) -> Result<Outline> {
     let mut nodes = Vec::new();
-    for node in &snapshot.nodes {
+    // The shells are made by the proxy, on these nodes' servers.
+    for node in snapshot.nodes.iter().filter(|node| node.shell_of.is_none()) {
         match node.engine {
             Engine::Postgres => {}
             Engine::Mysql => {
@@ -88,6 +89,8 @@ fn outline(snapshot: &Snapshot, spare_password: &str) -> Result<Outline> {
     let user = snapshot
         .users
         .iter()
+        // Who needs a certificate can't come in by a URL alone.
+        .filter(|user| !user.certificate)
         .filter(|user| {
             user.databases
                 .as_ref()

@@ -161,6 +161,7 @@ fn addresses(servers: &[Server]) -> HashMap<String, Vec<topology::Server>> {
             weight: server.weight,
             near: true,
             tls: None,
+            protocol_minor: 0,
         });
     }
     nodes

@@ -121,6 +121,17 @@ pub struct Node {
     pub name: Box<str>,
     pub engine: Engine,
     pub servers: Vec<Arc<Server>>,
+    /// The node stands in no rules: it is the shell of a logical database.
+    pub shell_of: Option<ShellOf>,
+}
+
+/// Whose shell a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellOf {
+    /// The logical database.
+    pub database: Box<str>,
+    /// The node whose servers carry it.
+    pub host: NodeId,
 }
 
 /// How to reach and log into one server.
@@ -140,6 +151,9 @@ pub struct Server {
     /// None: in clear.
     #[serde(skip)]
     pub tls: Option<Arc<ServerTls>>,
+    /// Newest minor version of protocol 3 to ask for: 0, or 2 for longer cancel keys.
+    #[serde(skip)]
+    pub protocol_minor: u16,
 }
 
 fn is_near() -> bool {
@@ -169,8 +183,11 @@ pub struct Database {
     pub name: Box<str>,
     pub engine: Engine,
     pub default_domain: DomainId,
-    /// Node of the shell, and where statements go that name no table.
-    pub shell: NodeId,
+    /// Where statements go that name no table: a node of the data.
+    pub anywhere: NodeId,
+    /// The logical schema without rows, which answers for the system catalogs. None: the catalogs of
+    /// `anywhere`, the only node, are those of the logical database.
+    pub shell: Option<NodeId>,
     pub reads: Reads,
     /// Indexed by DomainId.
     pub domains: Vec<Domain>,
@@ -184,17 +201,29 @@ impl Database {
         &self.domains[id.index()]
     }
 
-    /// Every node of every domain, each once, in order.
+    /// Every node of every domain, each once, in order; not the shell.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut all: Vec<NodeId> = self
             .domains
             .iter()
             .flat_map(|d| d.nodes.iter().copied())
             .collect();
-        all.push(self.shell);
+        all.push(self.anywhere);
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// `nodes` and the shell: wherever the database's schema is.
+    pub fn schema_nodes(&self) -> Vec<NodeId> {
+        let mut all = self.nodes();
+        all.extend(self.shell);
+        all
+    }
+
+    /// Where the system catalogs are those of the logical database.
+    pub fn catalogs(&self) -> NodeId {
+        self.shell.unwrap_or(self.anywhere)
     }
 }
 

@@ -26,18 +26,28 @@ pub fn check_text(loaded: &Loaded) -> String {
         n => format!("{n} users"),
     };
     let _ = writeln!(out, "{files}: the rules hold ({users})");
-    for (protocol, address) in [
-        ("postgres", s.listen.postgres),
-        ("mysql", s.listen.mysql),
-        ("http", s.listen.http),
+    let tls = match &s.postgres_tls {
+        None => "",
+        Some(tls) if tls.required => ", TLS required",
+        Some(_) => ", TLS offered",
+    };
+    for (protocol, address, tls) in [
+        ("postgres", s.listen.postgres, tls),
+        ("mysql", s.listen.mysql, ""),
+        ("http", s.listen.http, ""),
     ] {
         if let Some(address) = address {
-            let _ = writeln!(out, "  listens for {protocol} on {address}");
+            let _ = writeln!(out, "  listens for {protocol} on {address}{tls}");
+        }
+    }
+    for user in &s.users {
+        if let Some(login) = &user.login {
+            let _ = writeln!(out, "  user {} reaches the servers as {}", user.name, login.user);
         }
     }
     let _ = writeln!(out, "\nnodes");
     let width = s.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
-    for node in &s.nodes {
+    for node in s.nodes.iter().filter(|n| n.shell_of.is_none()) {
         let mut servers = node.servers.iter().map(|s| format!("{s:?}"));
         let primary = servers.next().unwrap_or_default();
         let replicas: Vec<String> = servers.collect();
@@ -64,9 +74,9 @@ fn database_text(s: &Snapshot, database: &Database) -> String {
     let default = database.domains.get(database.default_domain.index());
     let _ = writeln!(
         out,
-        ", default domain {}, shell on {}, {}",
+        ", default domain {}{}, {}",
         default.map(|d| &*d.name).unwrap_or_default(),
-        node_name(s, database.shell),
+        shell(s, database),
         reads(database)
     );
     for (i, domain) in database.domains.iter().enumerate() {
@@ -94,6 +104,16 @@ fn database_text(s: &Snapshot, database: &Database) -> String {
         }
     }
     out
+}
+
+fn shell(s: &Snapshot, database: &Database) -> String {
+    match database
+        .shell
+        .and_then(|id| s.nodes.get(id.index())?.servers.first())
+    {
+        Some(server) => format!(", shell {server:?}"),
+        None => String::new(),
+    }
 }
 
 fn reads(database: &Database) -> String {

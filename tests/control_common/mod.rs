@@ -251,6 +251,7 @@ impl TestServer {
             weight: 1,
             near: true,
             tls: None,
+            protocol_minor: 0,
         }
     }
 
@@ -314,6 +315,7 @@ pub fn node(id: u16, name: &str, servers: Vec<Server>) -> Arc<Node> {
     Arc::new(Node {
         id: NodeId(id),
         name: name.into(),
+        shell_of: None,
         engine: Engine::Postgres,
         servers: servers.into_iter().map(Arc::new).collect(),
     })
@@ -325,7 +327,8 @@ pub fn database(nodes: &[Arc<Node>], tables: Vec<Table>) -> Database {
         name: "shop".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
-        shell: NodeId(0),
+        anywhere: NodeId(0),
+        shell: None,
         reads: Reads {
             from: ReadFrom::Replicas,
             max_lag: Duration::from_secs(5),

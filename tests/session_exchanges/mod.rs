@@ -41,6 +41,16 @@ pub fn read(corpus: &str) -> Vec<Exchange> {
 }
 
 impl Exchange {
+    /// One that isn't in the corpus.
+    #[allow(dead_code)]
+    pub fn of(steps: Vec<String>) -> Exchange {
+        Exchange {
+            name: "random".to_owned(),
+            steps,
+            except: Vec::new(),
+        }
+    }
+
     pub fn is_played_on(&self, table: &str) -> bool {
         !self.except.iter().any(|e| e == table || e == "all")
     }
@@ -60,6 +70,19 @@ impl Exchange {
                 }
             };
             match what {
+                // COPY FROM STDIN with its rows, and its end, without waiting for the answer in between.
+                "K" => {
+                    let copy = format!("COPY {table} FROM STDIN WITH (FORMAT csv)");
+                    frontend::query(&mut raw.out, copy.as_bytes());
+                    for row in second.split(' ') {
+                        frontend::copy_data(&mut raw.out, format!("{row}\n").as_bytes());
+                    }
+                    if first == "done" {
+                        frontend::copy_done(&mut raw.out);
+                    } else {
+                        frontend::copy_fail(&mut raw.out, b"enough");
+                    }
+                }
                 "Q" => frontend::query(&mut raw.out, rest.as_bytes()),
                 "P" => frontend::parse(&mut raw.out, name(first).as_bytes(), second.as_bytes(), []),
                 "B" => bind(&mut raw.out, &name(first), second),
@@ -80,14 +103,14 @@ impl Exchange {
                     frontend::query(&mut raw.out, rest.as_bytes());
                     told.extend(raw.until_copy().await.iter().map(line));
                 }
-                "K" => frontend::copy_data(&mut raw.out, rest.replace("\\t", "\t").as_bytes()),
+                "KT" => frontend::copy_data(&mut raw.out, rest.replace("\\t", "\t").as_bytes()),
                 "KB" => frontend::copy_data(&mut raw.out, &bytes_of(rest)),
                 "KD" => frontend::copy_done(&mut raw.out),
                 "KF" => frontend::copy_fail(&mut raw.out, rest.as_bytes()),
                 "S" => frontend::sync(&mut raw.out),
                 other => panic!("{}: no message {other}", self.name),
             }
-            if matches!(what, "Q" | "S" | "KD" | "KF") && !step.ends_with(" …") {
+            if matches!(what, "Q" | "K" | "S" | "KD" | "KF") && !step.ends_with(" …") {
                 // A ParameterStatus may come at any time: newer servers say all of them at the end.
                 let mut answer: Vec<String> = raw.until_ready().await.iter().map(line).collect();
                 let ready = answer.pop();

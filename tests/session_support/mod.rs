@@ -134,6 +134,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         Arc::new(Node {
             id: NodeId(i as u16),
             name: format!("n{i}").into(),
+            shell_of: None,
             engine: Engine::Postgres,
             servers: vec![Arc::new(Server {
                 host: "127.0.0.1".into(),
@@ -144,6 +145,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
                 weight: 1,
                 near: true,
                 tls: None,
+                protocol_minor: 0,
             })],
         })
     };
@@ -188,7 +190,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         name: "solo".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
-        shell: NodeId(0),
+        anywhere: NodeId(0),
+        shell: None,
         reads: reads(),
         domains: vec![domain("left", &[0])],
         catalog: Arc::new(catalog(&HashMap::new())),
@@ -198,7 +201,8 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         name: "app".into(),
         engine: Engine::Postgres,
         default_domain: DomainId(0),
-        shell: NodeId(0),
+        anywhere: NodeId(0),
+        shell: None,
         reads: reads(),
         domains: vec![
             domain("left", &[0]),

@@ -38,14 +38,22 @@ impl Authority {
 
     /// Signs a certificate for hosts (names or addresses; none for a client's), as `<file>.crt` and `<file>.key`.
     pub fn sign(&self, file: &str, common_name: &str, hosts: &[&str]) {
-        let hosts: Vec<String> = hosts.iter().map(|h| h.to_string()).collect();
-        let mut params = CertificateParams::new(hosts).expect("names");
-        params.distinguished_name = named(common_name);
-        // Even without names it is to be version 3.
-        params.is_ca = IsCa::ExplicitNoCa;
         let key = KeyPair::generate().expect("a key");
+        let params = certificate(common_name, hosts);
         let own = params.signed_by(&key, &self.issuer).expect("a certificate");
         std::fs::write(self.path(&format!("{file}.crt")), own.pem()).expect("a file");
+        private(&self.path(&format!("{file}.key")), &key.serialize_pem());
+    }
+
+    /// The same by an algorithm that hashes in its own way. The CA's key decides how the signature is made,
+    /// so the certificate signs itself and is a CA of its own.
+    pub fn sign_ed25519(&self, file: &str, common_name: &str, hosts: &[&str]) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+        let own = certificate(common_name, hosts)
+            .self_signed(&key)
+            .expect("a certificate");
+        std::fs::write(self.path(&format!("{file}.crt")), own.pem()).expect("a file");
+        std::fs::write(self.path("ca.crt"), own.pem()).expect("a file");
         private(&self.path(&format!("{file}.key")), &key.serialize_pem());
     }
 
@@ -75,4 +83,13 @@ fn named(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
     name
+}
+
+fn certificate(common_name: &str, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|h| h.to_string()).collect();
+    let mut params = CertificateParams::new(hosts).expect("names");
+    params.distinguished_name = named(common_name);
+    // Even without names it is to be version 3.
+    params.is_ca = IsCa::ExplicitNoCa;
+    params
 }

@@ -76,5 +76,5 @@ fn default_node(db: &Database) -> crate::model::NodeId {
         .nodes
         .first()
         .copied()
-        .unwrap_or(db.shell)
+        .unwrap_or(db.anywhere)
 }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, Value};
 
-use super::super::compile::{FixedSplice, Unfixed};
+use super::super::compile::{FixedSplice, Route, Unfixed};
 use super::super::fixed::{self, Fixed, TimeType};
 use super::super::splice::Splice;
 use super::Binder;
@@ -36,6 +36,10 @@ impl Binder<'_, '_> {
 
     /// Has the proxy to give the value of a word of the statement?
     fn needs(&self, what: Fixed, across: bool) -> bool {
+        if what == Fixed::Database && self.asks_shell() {
+            // The shell has a name of its own, which nobody knows.
+            return true;
+        }
         let is_name = matches!(what, Fixed::CurrentUser | Fixed::SessionUser | Fixed::Database);
         self.is_ours(what, across) && !(is_name && self.compiled.reads_catalogs)
     }
@@ -71,11 +75,16 @@ impl Binder<'_, '_> {
         }
     }
 
+    fn asks_shell(&self) -> bool {
+        matches!(self.compiled.route, Route::Catalogs { .. })
+    }
+
     fn name(&self, what: Fixed) -> Option<&str> {
         let names = &self.view.names;
         match what {
             Fixed::CurrentUser => names.current_user.as_deref(),
             Fixed::SessionUser => names.session_user.as_deref(),
+            Fixed::Database if self.asks_shell() => Some(&*self.view.database.name),
             Fixed::Database => names.database.as_deref(),
             Fixed::Time { .. } | Fixed::StatementTime => None,
         }

@@ -150,7 +150,7 @@ impl Binder<'_, '_> {
                 groups.insert((*n, None), all);
             }
             Home::System => {
-                groups.insert((self.view.database.shell, None), all);
+                groups.insert((self.view.database.anywhere, None), all);
             }
             Home::Everywhere(nodes) => {
                 for n in nodes {

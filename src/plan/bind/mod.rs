@@ -138,6 +138,12 @@ impl Binder<'_, '_> {
                     .collect::<Result<_, _>>()?;
                 Ok(plan)
             }
+            Route::Catalogs { node, splices } => {
+                let mut splices = splices.clone();
+                splices.extend(self.fixed_splices(false)?);
+                let text = self.spliced(splices);
+                Ok(self.plan(vec![part(*node, text)], Merge::Relay))
+            }
             Route::Same { nodes } => {
                 if compiled.needs_block && nodes.len() > 1 && !self.moment.in_transaction {
                     return Err(outside_block());
@@ -171,6 +177,14 @@ impl Binder<'_, '_> {
         let tables: Vec<&NamedTable> = match &self.compiled.route {
             Route::Tables(t) => t.tables.iter().collect(),
             Route::Insert(i) => vec![&i.table],
+            Route::Catalogs { node, splices } => {
+                let mut splices = splices.clone();
+                splices.extend(self.fixed_splices(false)?);
+                return Ok(super::planner::Describe {
+                    node: *node,
+                    text: self.spliced(splices),
+                });
+            }
             Route::Fixed(_) | Route::Same { .. } | Route::Parts(_) | Route::Refused(_) => Vec::new(),
         };
         // A node that has every table; tables of several domains are described nowhere.
@@ -188,7 +202,7 @@ impl Binder<'_, '_> {
             });
         }
         let node = match nodes {
-            None => self.view.database.shell,
+            None => self.view.database.anywhere,
             Some(list) => list.first().copied().ok_or_else(cross_node)?,
         };
         if !separate {
@@ -290,13 +304,13 @@ impl Binder<'_, '_> {
             .tables
             .iter()
             .find_map(|t| t.pruning.as_ref().and_then(|p| p.sharding.nodes.first().copied()));
-        let shell = self.view.database.shell;
+        let anywhere = self.view.database.anywhere;
         match (sharded, complete) {
             (Some(node), None) => node,
             (Some(node), Some(list)) if list.contains(&node) => node,
-            (_, Some(list)) if list.contains(&shell) => shell,
-            (_, Some(list)) => list.first().copied().unwrap_or(shell),
-            (None, None) => shell,
+            (_, Some(list)) if list.contains(&anywhere) => anywhere,
+            (_, Some(list)) => list.first().copied().unwrap_or(anywhere),
+            (None, None) => anywhere,
         }
     }
 

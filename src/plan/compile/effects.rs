@@ -124,12 +124,12 @@ impl Compiler<'_> {
         let catalog = &self.db().catalog;
         let mut may_write = analysis.writes || !is_query;
         let several = self.single_node().is_none();
-        let on_shell = matches!(compiled.route, Route::Fixed(node) if node == self.db().shell);
+        let in_place = matches!(compiled.route, Route::Fixed(node) if node == self.db().anywhere);
         for call in &analysis.calls {
             let name = call.name.last();
             let meets = is_advisory(name) && name != "pg_advisory_unlock_all" || name == "pg_notify";
-            if several && meets && !on_shell {
-                return Err(not_on_shell(name));
+            if several && meets && !in_place {
+                return Err(not_in_place(name));
             }
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
@@ -137,8 +137,8 @@ impl Compiler<'_> {
                 Effect::MayWrite => may_write = true,
                 // Nothing is locked by it: drivers send it between users.
                 Effect::Session if several && name == "pg_advisory_unlock_all" => {}
-                // All clients' locks must meet on one server: on the shell's.
-                Effect::Session if several && is_advisory(name) && on_shell => {
+                // All clients' locks must meet on one server: on one node.
+                Effect::Session if several && is_advisory(name) && in_place => {
                     compiled.pins = true;
                     may_write = true;
                 }
@@ -177,7 +177,7 @@ fn is_advisory(name: &str) -> bool {
     name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_")
 }
 
-fn not_on_shell(name: &str) -> Fault {
+fn not_in_place(name: &str) -> Fault {
     Fault::new(
         Code::SESSION_STATE,
         format!("{name}() in a statement about tables would take effect on their node, where other clients don't meet it"),

@@ -9,6 +9,7 @@ use super::super::functions;
 use super::super::query::{Body, Cte, CteBody, Expr, Insert, InsertSource, Item, Lowered, Name, Root, Span};
 use super::super::reader::Reader;
 use super::super::scope::Home;
+use super::super::views::NOWHERE;
 use super::{Compiled, Compiler, FixedSplice, Route, Unfixed, is_default};
 
 impl Compiler<'_> {
@@ -37,6 +38,14 @@ impl Compiler<'_> {
                 Some(_) | None => compiled
                     .unfixed
                     .push(Unfixed::Word(word.what, first.text(self.sql).into())),
+            }
+        }
+        // A view's own words can't be replaced in the client's text.
+        for call in analysis.calls.iter().filter(|c| c.name.span == NOWHERE) {
+            if let Some(what) = fixed::of_name(call.name.last()) {
+                compiled
+                    .unfixed
+                    .push(Unfixed::Word(what, call.name.last().into()));
             }
         }
         let own = !matches!(compiled.route, Route::Insert(_));

@@ -23,7 +23,9 @@ use super::scatter::{self, Scatter, Source};
 use super::scope::{Home, TableRef};
 use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
+use super::splice::Splice;
 use super::types::{CursorUse, ReadHint, Role, SessionView};
+use super::views;
 
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
 #[derive(Debug)]
@@ -65,6 +67,11 @@ pub struct Compiled {
 pub(super) enum Route {
     /// One node, whatever the values.
     Fixed(NodeId),
+    /// The shell, with what it would tell of itself replaced by what is so of the logical database.
+    Catalogs {
+        node: NodeId,
+        splices: Vec<Splice>,
+    },
     /// The same text on each; copies of the same rows or the same DDL.
     Same {
         nodes: Vec<NodeId>,
@@ -193,10 +200,11 @@ impl<'a> Compiler<'a> {
     /// Compiles a query or a write. `body`: the text to parse, equal in length to `sql` (a prefix such
     /// as EXPLAIN may be blanked out).
     pub fn query(&self, body: &str) -> Result<Compiled, Fault> {
-        let lowered = match lower::lower(body, self.shape, self.view.standard_conforming_strings) {
+        let mut lowered = match lower::lower(body, self.shape, self.view.standard_conforming_strings) {
             Ok(lowered) => lowered,
             Err(why) => return self.by_names(&why),
         };
+        views::expand(&mut lowered.root, self.view)?;
         let analysis = analyze(&lowered.root, self.view);
         let mut compiled = match &lowered.root {
             Root::Query(_) => self.finish(self.tables(&lowered, &analysis, false)?),
@@ -214,17 +222,17 @@ impl<'a> Compiler<'a> {
             .count();
         if !sets.is_empty() && sets.iter().all(|set| set.if_rows) {
             // Settings are asked where they are set.
-            compiled.route = Route::Fixed(self.db().shell);
+            compiled.route = Route::Fixed(self.db().anywhere);
         }
         if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
             compiled.sets = sets;
         }
         self.effects(&analysis, is_query, &mut compiled)?;
-        self.pin(&mut compiled);
+        self.pin(&mut compiled, self.sequence(&analysis)?.map(|(_, span)| span));
         Ok(compiled)
     }
 
-    fn pin(&self, compiled: &mut Compiled) {
+    fn pin(&self, compiled: &mut Compiled, sequence: Option<Span>) {
         // A precision is read while planning: `CURRENT_TIMESTAMP(3)`.
         let fixed = fixed_words::found(self.sql, self.tokens).into_iter();
         let mut spans: Vec<Span> = fixed
@@ -232,6 +240,7 @@ impl<'a> Compiler<'a> {
                 start: self.tokens[f.first].start,
                 end: self.tokens[f.last].end,
             })
+            .chain(sequence)
             .collect();
         if let Route::Tables(t) = &compiled.route
             && let Ok(s) = &t.scatter
@@ -262,8 +271,12 @@ impl<'a> Compiler<'a> {
     }
 
     fn tables(&self, lowered: &Lowered, analysis: &Analysis, write: bool) -> Result<Route, Fault> {
+        if let Some(route) = self.catalogs(analysis)? {
+            return Ok(route);
+        }
         if analysis.facts.refs.is_empty() {
-            return Ok(Route::Fixed(self.db().shell));
+            let node = self.sequence(analysis)?.map(|(node, _)| node);
+            return Ok(Route::Fixed(node.unwrap_or(self.db().anywhere)));
         }
         let src = Source {
             sql: self.sql,

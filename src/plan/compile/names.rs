@@ -13,7 +13,7 @@ use super::{Compiled, Compiler, Route};
 impl Compiler<'_> {
     /// A statement that can't be read: it may run where all tables that its words could mean are.
     pub fn by_names(&self, why: &Unreadable) -> Result<Compiled, Fault> {
-        let mut compiled = self.finish(Route::Fixed(self.db().shell));
+        let mut compiled = self.finish(Route::Fixed(self.db().anywhere));
         self.fix_unread(&mut compiled);
         self.refuse_only()?;
         if let Some(node) = self.single_node() {
@@ -21,6 +21,13 @@ impl Compiler<'_> {
             return Ok(compiled);
         }
         let homes = self.homes_by_names();
+        if let Some(route) = self.catalogs_by_words()? {
+            if let Some((name, _)) = homes.first() {
+                return Err(unreadable(why, name));
+            }
+            compiled.route = route;
+            return Ok(compiled);
+        }
         for (name, _) in self.db().catalog.tables.iter().filter(|(_, t)| t.is_view) {
             if homes.iter().any(|(named, _)| *named == name.to_string()) {
                 self.refuse_view(name)?;

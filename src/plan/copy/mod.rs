@@ -132,7 +132,7 @@ impl Compiler<'_> {
             Route::Same { .. } | Route::Insert(_) => {
                 compiled.route = Route::Refused(unsupported("COPY of a write that is split by node"));
             }
-            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+            Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
     }
@@ -144,13 +144,13 @@ impl Compiler<'_> {
         columns: Option<&[Box<str>]>,
         several: bool,
     ) -> Result<Option<Compiled>, Fault> {
-        let shell = self.view.database.shell;
+        let anywhere = self.view.database.anywhere;
         let route = match &table.home {
             Home::Node(node) if !several => return Ok(Some(self.passed_out(Route::Fixed(*node)))),
             Home::Node(node) => Route::Fixed(*node),
-            Home::System => Route::Fixed(shell),
-            Home::Everywhere(nodes) if nodes.contains(&shell) => Route::Fixed(shell),
-            Home::Everywhere(nodes) => Route::Fixed(nodes.first().copied().unwrap_or(shell)),
+            Home::System => Route::Fixed(self.view.database.catalogs()),
+            Home::Everywhere(nodes) if nodes.contains(&anywhere) => Route::Fixed(anywhere),
+            Home::Everywhere(nodes) => Route::Fixed(nodes.first().copied().unwrap_or(anywhere)),
             Home::Sharded(sharding) => match sharding.layout {
                 Layout::PerNode => Route::Same {
                     nodes: sharding.nodes.clone(),
@@ -248,7 +248,7 @@ impl Compiler<'_> {
             Home::Node(_) | Home::System if !several && !generates => return Ok(None),
             Home::Node(node) if !generates => return Ok(Some(self.finish(Route::Fixed(*node)))),
             Home::Node(node) => (vec![*node], CopyTarget::All),
-            Home::System => return Ok(Some(self.finish(Route::Fixed(self.view.database.shell)))),
+            Home::System => return Ok(Some(self.finish(Route::Fixed(self.view.database.anywhere)))),
             Home::Everywhere(nodes) => (nodes.clone(), CopyTarget::All),
             Home::Sharded(sharding) => {
                 if sharding.layout == Layout::Separate {

@@ -16,12 +16,13 @@ impl Compiler<'_> {
     pub(super) fn create_table(&self, mut r: Reader<'_>, now_us: i64) -> Result<Compiled, Fault> {
         let if_not_exists = r.take_all(&["if", "not", "exists"]);
         let Some(name) = r.name() else {
-            return Ok(self.finish(Route::Fixed(self.view.database.shell)));
+            return Ok(self.finish(Route::Fixed(self.view.database.anywhere)));
         };
         let located = locate(&name, self.view);
         if let Home::Sharded(sharding) = &located.home {
             self.refuse_local_unique(&located.name, sharding, self.declared_unique().as_deref())?;
         }
+        self.guard_foreign_keys(&located)?;
         let temporary = self
             .tokens
             .iter()
@@ -52,15 +53,19 @@ impl Compiler<'_> {
                 }
                 Route::Fixed(*n)
             }
-            Home::Node(n) => Route::Fixed(*n),
-            Home::System => Route::Fixed(self.view.database.shell),
+            Home::Node(n) => Route::Same {
+                nodes: self.with_shell(vec![*n]),
+            },
+            Home::System => Route::Fixed(self.view.database.anywhere),
             Home::Everywhere(_) | Home::Sharded(_) if as_query && several => {
                 return Err(unsupported("CREATE TABLE AS of a table that is on several nodes")
                     .hint("Create the table first, then insert its rows."));
             }
-            Home::Everywhere(nodes) => Route::Same { nodes: nodes.clone() },
+            Home::Everywhere(nodes) => Route::Same {
+                nodes: self.with_shell(nodes.clone()),
+            },
             Home::Sharded(s) if s.layout == Layout::PerNode => Route::Same {
-                nodes: s.nodes.clone(),
+                nodes: self.with_shell(s.nodes.clone()),
             },
             Home::Sharded(s) => {
                 let Some(rule) = located.rule.as_deref() else {
@@ -91,7 +96,7 @@ impl Compiler<'_> {
         now_us: i64,
     ) -> Result<Vec<(NodeId, String)>, Fault> {
         let shards = shards_at_start(sharding, now_us);
-        let mut parts = Vec::new();
+        let mut parts: Vec<(NodeId, String)> = self.shell_part().into_iter().collect();
         if sharding.layout == Layout::Separate {
             for shard in shards {
                 let mut splices = vec![self.rename(name, rule, shard)];

@@ -2,8 +2,13 @@
 //! a sharded table with the partitioning that its rules ask for.
 
 mod about;
+mod concurrently;
 mod create;
+mod functions;
 mod guard;
+mod keys;
+mod relations;
+mod views;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId};
 use crate::topology::placement::Scheme;
@@ -87,13 +92,18 @@ impl Compiler<'_> {
             return Ok(Some(compiled));
         }
         if first == "copy"
-            && let Some(compiled) = self.copy()?
+            && let Some(mut compiled) = self.copy()?
         {
+            // What Margay fills is left to no default.
+            if compiled.copy_in.as_ref().is_none_or(|rows| rows.fills.is_empty()) {
+                self.fix_copy(&mut compiled);
+            }
             return Ok(Some(compiled));
         }
         let about = about(&mut r, &first);
         if let Some(node) = single {
-            let sharded = matches!(&about, About::Tables(list) if list.iter().any(|n| self.is_separate(n)));
+            let sharded =
+                matches!(&about, About::Relations(list) if list.iter().any(|n| self.is_separate(n)));
             if !sharded {
                 return Ok(Some(self.pass(node, &first)));
             }
@@ -101,22 +111,39 @@ impl Compiler<'_> {
         let route = match about {
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
-            About::Shell => Route::Fixed(self.view.database.shell),
-            About::Database => Route::Same {
+            About::Anywhere => Route::Fixed(self.view.database.anywhere),
+            About::EveryNode => Route::Same {
                 nodes: self.view.database.nodes(),
             },
-            About::Tables(names) => {
+            About::Database => {
+                self.guard_schema(&first)?;
+                Route::Same {
+                    nodes: self.with_shell(self.view.database.nodes()),
+                }
+            }
+            About::View => return self.create_view(r).map(Some),
+            About::Function => self.create_function(),
+            About::Trigger(table) => {
+                self.guard_trigger()?;
+                self.on_relations(&[table], &first)?
+            }
+            // Where tables live that no rule names.
+            About::Sequence => Route::Same {
+                nodes: self.with_shell(vec![self.view.database.anywhere]),
+            },
+            About::OwnDatabase(name) => self.on_own_database(&name)?,
+            About::Relations(names) => {
                 self.check_unique(&names, &first)?;
-                self.on_tables(&names, &first)?
+                match self.index_concurrently(&names, &first)? {
+                    Some(route) => route,
+                    None => self.on_relations(&names, &first)?,
+                }
             }
             About::Indexes { names, if_exists } => self.on_indexes(&names, if_exists, &first)?,
         };
         let mut compiled = self.finish(route);
         self.utility_effects(&first, &mut compiled);
         compiled.pins = first == "listen";
-        if first == "copy" {
-            self.fix_copy(&mut compiled);
-        }
         Ok(Some(compiled))
     }
 
@@ -163,17 +190,28 @@ impl Compiler<'_> {
         let word = |w: &str| self.tokens.iter().any(|t| t.is_word(self.sql, w));
         compiled.changes_catalog = matches!(
             first,
-            "create" | "alter" | "drop" | "comment" | "do" | "call" | "import" | "refresh"
+            "create"
+                | "alter"
+                | "drop"
+                | "comment"
+                | "grant"
+                | "revoke"
+                | "do"
+                | "call"
+                | "import"
+                | "refresh"
         );
         compiled.outside_txn = match first {
             "vacuum" | "checkpoint" => true,
-            "create" | "drop" | "reindex" => word("concurrently") || word("database") || word("tablespace"),
+            // Of a partitioned table it is several transactions.
+            "reindex" => true,
+            "create" | "drop" => word("concurrently") || word("database") || word("tablespace"),
             _ => false,
         };
         compiled.needs_block = first == "lock";
         compiled.writes = !matches!(
             first,
-            "unlisten" | "show" | "fetch" | "move" | "close" | "declare"
+            "unlisten" | "show" | "fetch" | "move" | "close" | "declare" | "lock"
         );
     }
 
@@ -214,55 +252,9 @@ impl Compiler<'_> {
                 compiled.route =
                     Route::Refused(scatter(unsupported("EXPLAIN of a write that is split by node")));
             }
-            Route::Fixed(_) | Route::Parts(_) | Route::Refused(_) => {}
+            Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
-    }
-
-    pub(super) fn on_tables(&self, names: &[Name], first: &str) -> Result<Route, Fault> {
-        let mut nodes: Vec<NodeId> = Vec::new();
-        let mut separate = None;
-        let passed_over = names.iter().any(|n| !self.is_nothing(n));
-        for name in names {
-            let located = locate(name, self.view);
-            if first == "drop" && passed_over && self.is_nothing(name) {
-                continue;
-            }
-            if first == "alter" {
-                self.guard_alter(&located)?;
-            }
-            let on = match &located.home {
-                Home::Node(n) => vec![*n],
-                Home::Everywhere(list) => list.clone(),
-                Home::Sharded(s) => {
-                    if s.layout == Layout::Separate {
-                        separate = Some(located.name.clone());
-                    }
-                    s.nodes.clone()
-                }
-                Home::System => vec![self.view.database.shell],
-            };
-            if !nodes.is_empty()
-                && on != nodes
-                && !matches!(first, "truncate" | "vacuum" | "analyze" | "lock" | "drop")
-            {
-                return Err(unsupported("a statement about tables of different nodes")
-                    .hint("Write one statement per table."));
-            }
-            if nodes.is_empty() {
-                nodes = on;
-            } else if on != nodes {
-                return Err(unsupported("a statement about tables of different nodes")
-                    .hint("Write one statement per table."));
-            }
-        }
-        if let Some(name) = separate {
-            return self.on_separate(names, &name.to_string());
-        }
-        if nodes.is_empty() {
-            nodes = self.view.database.nodes();
-        }
-        Ok(Route::Same { nodes })
     }
 
     /// Tables whose shards are tables of their own: the statement once per shard, names replaced.
@@ -275,7 +267,7 @@ impl Compiler<'_> {
             return Err(unsupported(shown));
         };
         let index = self.created_index();
-        let mut parts = Vec::new();
+        let mut parts: Vec<(NodeId, String)> = self.shell_part().into_iter().collect();
         for shard in shards_at_start(sharding, 0) {
             let mut splices = vec![self.rename(name, rule, shard)];
             splices.extend(self.constraint_names(rule, shard));
@@ -288,6 +280,18 @@ impl Compiler<'_> {
             parts.push((sharding.node_of(shard), self.splice(splices)));
         }
         Ok(Route::Parts(parts))
+    }
+
+    /// DDL goes to the shell too, and there first: its errors speak of logical tables.
+    pub(super) fn with_shell(&self, nodes: Vec<NodeId>) -> Vec<NodeId> {
+        let mut all: Vec<NodeId> = self.view.database.shell.into_iter().collect();
+        all.extend(nodes);
+        all
+    }
+
+    /// The user's own text for the shell.
+    pub(super) fn shell_part(&self) -> Option<(NodeId, String)> {
+        Some((self.view.database.shell?, self.sql.to_owned()))
     }
 
     /// The name in `CREATE INDEX name ON …`.

@@ -19,7 +19,7 @@ use sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Location;
 
-pub use schema::catalog_from_sql;
+pub use schema::{ForeignKey, catalog_from_sql, foreign_keys};
 
 use super::clauses;
 use super::lex::{self, Token};

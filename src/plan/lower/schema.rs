@@ -4,10 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlparser::ast::{ColumnDef, ColumnOption, CreateTable, Expr, ObjectName, Statement, TableConstraint};
+use sqlparser::ast::{
+    AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Expr, ForeignKeyConstraint, ObjectName,
+    ReferentialAction, Statement, TableConstraint,
+};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
+use super::Unreadable;
 use super::expr::{fold, folded_parts};
 use crate::model::catalog::{Catalog, Collation, ColumnDefault, ColumnInfo, TableInfo};
 use crate::model::{Code, Fault, KeyType, TableName};
@@ -152,4 +156,86 @@ fn default(e: &Expr) -> ColumnDefault {
     } else {
         ColumnDefault::Constant(text.into())
     }
+}
+
+/// A foreign key that a statement adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub columns: Vec<Box<str>>,
+    pub parent: Vec<Box<str>>,
+    /// Empty: the parent's primary key.
+    pub referred: Vec<Box<str>>,
+    /// An action of it writes the child's columns.
+    pub changes_child: bool,
+}
+
+/// The foreign keys of one CREATE or ALTER TABLE.
+pub fn foreign_keys(sql: &str) -> Result<Vec<ForeignKey>, Unreadable> {
+    let parsed = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut p| p.parse_statements())
+        .map_err(|e| Unreadable(e.to_string()))?;
+    let mut out = Vec::new();
+    for statement in parsed {
+        match statement {
+            Statement::CreateTable(create) => {
+                create.columns.iter().for_each(|c| of_column(c, &mut out));
+                create.constraints.iter().for_each(|c| of_constraint(c, &mut out));
+            }
+            Statement::AlterTable(alter) => {
+                for operation in &alter.operations {
+                    match operation {
+                        AlterTableOperation::AddConstraint { constraint, .. } => {
+                            of_constraint(constraint, &mut out);
+                        }
+                        AlterTableOperation::AddColumn { column_def, .. } => of_column(column_def, &mut out),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    // Each `REFERENCES` must be one of them: what the parser passes over would go unchecked.
+    let tokens = lex::tokens(sql, true);
+    let named = tokens.iter().filter(|t| t.is_word(sql, "references")).count();
+    if named == out.len() {
+        Ok(out)
+    } else {
+        Err(Unreadable(format!(
+            "it refers to {named} tables, of which {} are understood",
+            out.len()
+        )))
+    }
+}
+
+fn of_column(column: &ColumnDef, out: &mut Vec<ForeignKey>) {
+    for option in &column.options {
+        if let ColumnOption::ForeignKey(key) = &option.option {
+            out.extend(foreign_key(key, vec![fold(&column.name)]));
+        }
+    }
+}
+
+fn of_constraint(constraint: &TableConstraint, out: &mut Vec<ForeignKey>) {
+    if let TableConstraint::ForeignKey(key) = constraint {
+        out.extend(foreign_key(key, key.columns.iter().map(fold).collect()));
+    }
+}
+
+fn foreign_key(key: &ForeignKeyConstraint, columns: Vec<Box<str>>) -> Option<ForeignKey> {
+    let changes = |action: &Option<ReferentialAction>| {
+        matches!(
+            action,
+            Some(ReferentialAction::SetNull | ReferentialAction::SetDefault)
+        )
+    };
+    Some(ForeignKey {
+        columns,
+        parent: folded_parts(&key.foreign_table)?,
+        referred: key.referred_columns.iter().map(fold).collect(),
+        changes_child: changes(&key.on_delete)
+            || changes(&key.on_update)
+            || matches!(key.on_update, Some(ReferentialAction::Cascade)),
+    })
 }

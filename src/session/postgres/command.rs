@@ -89,7 +89,7 @@ impl Session {
     async fn transaction(&mut self, command: &TxnCommand) -> Result<(), Failure> {
         let tag = match command {
             TxnCommand::Begin { modes, tag, text } => {
-                let warning = self.hold.begin(*modes, text)?;
+                let warning = self.hold.begin(*modes, text).await?;
                 self.warn(warning);
                 tag
             }
@@ -99,7 +99,7 @@ impl Session {
                 self.extended.end_portals();
                 let ended = self.commit().await?;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 match ended {
                     Ended::Committed { .. } | Ended::Nothing => "COMMIT",
@@ -113,7 +113,7 @@ impl Session {
                 self.catalog_changed = false;
                 self.hold.rollback().await;
                 if let Some((modes, text)) = again {
-                    self.hold.begin(modes, &text)?;
+                    self.hold.begin(modes, &text).await?;
                 }
                 "ROLLBACK"
             }
@@ -347,7 +347,7 @@ impl Session {
             }
             Some(name) if self.extended.forget_statement(name.as_bytes()) => self.tag("DEALLOCATE"),
             Some(_) if self.hold.is_pinned() => {
-                let shell = self.hold.database.shell;
+                let shell = self.hold.database.anywhere;
                 self.hold.run_quietly(shell, text).await?;
                 self.tag("DEALLOCATE");
             }
@@ -382,8 +382,8 @@ impl Session {
             let startup = Arc::clone(&self.startup);
             self.hold.set(&reset, &startup, client!(self)).await?;
         } else if self.hold.is_pinned() {
-            let shell = self.hold.database.shell;
-            self.hold.run_quietly(shell, &format!("DISCARD {what}")).await?;
+            let node = self.hold.database.anywhere;
+            self.hold.run_quietly(node, &format!("DISCARD {what}")).await?;
         }
         self.tag(&format!("DISCARD {what}"));
         Ok(())

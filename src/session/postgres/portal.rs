@@ -95,6 +95,14 @@ impl Session {
         }
         self.extended.fetching.remove(bind.portal);
         if !matches!(statement.statement.command, Command::Query(_)) {
+            if bind.params.len() > 0 {
+                let message = format!(
+                    "bind message supplies {} parameters, but prepared statement \"{}\" requires 0",
+                    bind.params.len(),
+                    String::from_utf8_lossy(bind.statement)
+                );
+                return Err(Fault::new(Code::PROTOCOL, message).into());
+            }
             self.extended.portals.insert(bind.portal.into(), portal);
             group.items.push(Item::Local(BIND_COMPLETE));
             return Ok(());
@@ -265,8 +273,14 @@ impl Session {
     ) -> Result<(), Failure> {
         let portal = self.extended.portal(name)?;
         let Some(plan) = portal.plan.clone() else {
+            let is_done = columns(&portal.statement.statement.command).is_none()
+                && std::mem::replace(&mut portal.is_cut_off, true);
             let portal = portal.clone();
             self.run_group(group, true).await?;
+            if is_done {
+                let message = format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
+                return Err(Fault::new(Code::NO_PORTAL, message).sqlstate("55000").into());
+            }
             let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
             if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
                 self.hold.begin_implicit();

@@ -54,15 +54,15 @@ pub(super) struct Opened {
 /// Answers requests for encryption, each once as PostgreSQL does. None: the client has left, or was
 /// refused and told so.
 pub(super) async fn open(mut stream: TcpStream, tls: Option<&ListenerTls>) -> Option<Opened> {
-    let mut first = [0];
-    if stream.peek(&mut first).await.ok()? == 0 {
-        return None;
-    }
-    if first == [TLS_HANDSHAKE] {
-        // Direct negotiation (PostgreSQL 17). A client of another protocol may have been tricked here: it
-        // must have named this one.
-        let opened = handshake(stream, tls?).await?;
-        return opened.filter_alpn();
+    if let Some(tls) = tls {
+        let mut first = [0];
+        stream.peek(&mut first).await.ok()?;
+        if first == [TLS_HANDSHAKE] {
+            // Direct negotiation (PostgreSQL 17). A client of another protocol may have been tricked here:
+            // it must have named this one.
+            let shaken = handshake(stream, tls).await?;
+            return (shaken.alpn.as_deref() == Some(ALPN)).then_some(shaken.opened);
+        }
     }
     let (mut ssl_asked, mut gss_asked) = (false, false);
     loop {
@@ -91,7 +91,7 @@ pub(super) async fn open(mut stream: TcpStream, tls: Option<&ListenerTls>) -> Op
         match tls.filter(|_| is_ssl) {
             Some(tls) => {
                 stream.write_all(b"S").await.ok()?;
-                return handshake(stream, tls).await.map(Handshaken::opened);
+                return handshake(stream, tls).await.map(|shaken| shaken.opened);
             }
             None => stream.write_all(b"N").await.ok()?,
         }
@@ -127,16 +127,6 @@ async fn refuse_early_bytes(mut stream: TcpStream) {
 struct Handshaken {
     opened: Opened,
     alpn: Option<Vec<u8>>,
-}
-
-impl Handshaken {
-    fn opened(self) -> Opened {
-        self.opened
-    }
-
-    fn filter_alpn(self) -> Option<Opened> {
-        (self.alpn.as_deref() == Some(ALPN)).then_some(self.opened)
-    }
 }
 
 async fn handshake(stream: TcpStream, tls: &ListenerTls) -> Option<Handshaken> {

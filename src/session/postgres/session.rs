@@ -267,8 +267,8 @@ impl Session {
             }
         }
         let database = &self.hold.database;
-        let shell = self.snapshot.nodes.get(database.shell.index());
-        let own = shell.and_then(|n| n.servers.first()).map(|server| &*server.user);
+        let node = self.snapshot.nodes.get(database.anywhere.index());
+        let own = node.and_then(|n| n.servers.first()).map(|server| &*server.user);
         let role = self.hold.fleet.role().or(own).unwrap_or_default();
         let mut view = view(
             self.snapshot.epoch,

@@ -19,6 +19,7 @@ impl Session {
             self.extended.skipping = false;
         }
         self.begin_message();
+        self.extended.forget_statement(b"");
         let result = self.statements(&frame).await;
         if let Err(failure) = result {
             self.failed(failure).await;
@@ -50,6 +51,7 @@ impl Session {
 
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
     async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
+        self.extended.portals.remove(b"".as_slice());
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
@@ -126,6 +128,8 @@ impl Session {
 
     /// One statement of a simple message. `message`: the frame, if it holds nothing else.
     async fn statement(&mut self, statement: &Statement, message: Option<&[u8]>) -> Result<(), Failure> {
+        // A simple statement runs in the unnamed portal, and ends the one that was there.
+        self.extended.portals.remove(b"".as_slice());
         if !matches!(statement.command, Command::Query(_)) {
             return self.command(statement, Some(&[])).await;
         }

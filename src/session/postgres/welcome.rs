@@ -182,7 +182,7 @@ fn console(
     Ok(Guest::Admin { admin, _seat: seat })
 }
 
-/// What a server of the shell's node reports under the client's settings, which it judges on the way.
+/// What a server reports under the client's settings, which it judges on the way.
 async fn server_parameters(
     fleet: &Fleet,
     database: &Database,
@@ -193,7 +193,7 @@ async fn server_parameters(
         policy: &database.reads,
         after: None,
     };
-    let mut lease = fleet.checkout(database.shell, &want).await?;
+    let mut lease = fleet.checkout(database.anywhere, &want).await?;
     lease.apply_settings(startup).await?;
     let mut statuses = Statuses::default();
     for (name, value) in lease.parameters() {

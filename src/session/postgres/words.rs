@@ -20,8 +20,8 @@ impl Session {
         if fault.code != Code::UNREADABLE || self.hold.txn.block().is_some() {
             return Err(fault.into());
         }
-        let shell = self.hold.database.shell;
-        match pipeline::describe(&mut self.hold, shell, sql.as_bytes(), &[], client!(self)).await {
+        let node = self.hold.database.anywhere;
+        match pipeline::describe(&mut self.hold, node, sql.as_bytes(), &[], client!(self)).await {
             Err(failure) if failure.sqlstate() == "42601" => Err(failure),
             Ok(_) | Err(_) => Err(fault.into()),
         }

@@ -104,17 +104,6 @@ impl Check<'_> {
             .get(default_domain.index())
             .and_then(|d: &Domain| d.nodes.first())
             .copied();
-        let shell = match &written.shell {
-            None => first,
-            Some(node) => {
-                let path = join(&path, &["shell"]);
-                let id = self.resolve_node(node, &path);
-                if let Some(id) = id {
-                    self.engine_fits(id, node, engine, name, nodes, &path);
-                }
-                id
-            }
-        };
         let tables = self.tables(&Frame {
             name,
             engine,
@@ -125,7 +114,9 @@ impl Check<'_> {
             name: name.into(),
             engine,
             default_domain,
-            shell: shell.unwrap_or(NodeId(0)),
+            anywhere: first.unwrap_or(NodeId(0)),
+            // Made once all nodes and databases are known.
+            shell: None,
             reads: self.reads(written.reads.as_ref(), &path),
             domains,
             tables,
@@ -209,7 +200,7 @@ impl Check<'_> {
         }
     }
 
-    fn engine_fits(
+    pub(super) fn engine_fits(
         &mut self,
         id: NodeId,
         node: &str,

@@ -7,6 +7,7 @@ mod keys;
 mod places;
 mod servers;
 mod sharding;
+mod shells;
 pub(super) mod tables;
 mod tls;
 pub(super) mod units;
@@ -81,8 +82,9 @@ impl Check<'_> {
             Some(file::Zone::Name(name)) => Some(name.clone()),
             Some(file::Zone::Told(file::ZoneSource::Env(name))) => (self.env)(name),
         };
-        let nodes = self.nodes(&rules.nodes);
-        let databases = self.databases(&rules.databases, &nodes);
+        let mut nodes = self.nodes(&rules.nodes);
+        let mut databases = self.databases(&rules.databases, &nodes);
+        self.shells(&rules.databases, &mut databases, &mut nodes);
         let users = self.users(&rules.users, &rules.databases);
         let listen = self.listen(rules.listen.as_ref(), &databases);
         let postgres_tls = match rules.listen.as_ref().and_then(|l| l.postgres.as_ref()) {

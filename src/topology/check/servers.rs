@@ -31,6 +31,7 @@ impl Check<'_> {
                 name: name.as_str().into(),
                 engine: Engine::Postgres,
                 servers: Vec::new(),
+                shell_of: None,
             };
             if let Some((_, written)) = nodes.iter().find(|(n, _)| n == name) {
                 self.node(&mut node, written, &mut addresses);
@@ -293,6 +294,7 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server, Option<file::Serve
     let (host, port) = host_and_port(address)?;
     let mut host = decode(host)?;
     let mut tls = None;
+    let mut protocol_minor = 0;
     for pair in query
         .into_iter()
         .flat_map(|q| q.split('&'))
@@ -304,6 +306,13 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server, Option<file::Serve
                 if engine == Engine::Postgres && (key.starts_with("ssl") || key == "channel_binding") =>
             {
                 tls_parameter(tls.get_or_insert_default(), key, decode(value)?)?;
+            }
+            Some(("max_protocol_version", version)) if engine == Engine::Postgres => {
+                protocol_minor = match version {
+                    "3.0" => 0,
+                    "3.2" | "latest" => 2,
+                    other => return Err(format!("`{other}` is no version of the protocol (3.0, 3.2)")),
+                };
             }
             _ => {
                 return Err(format!(
@@ -338,6 +347,7 @@ pub(super) fn parse_url(url: &str) -> Result<(Engine, Server, Option<file::Serve
             weight: 1,
             near: true,
             tls: None,
+            protocol_minor,
         },
         tls,
     ))
@@ -451,6 +461,7 @@ mod tests {
             ("postgres://a@::1/c", "IPv6"),
             ("postgres://a@b/c?sslmode=maybe", "`maybe` is no value"),
             ("postgres://a@b/c?sslcrl=x", "`sslcrl`"),
+            ("postgres://a@b/c?max_protocol_version=3.1", "`3.1` is no version"),
             ("mysql://a@b/c?sslmode=require", "`sslmode`"),
             ("postgres://a:%zz@b/c", "hexadecimal"),
         ] {

@@ -159,13 +159,35 @@ pub struct Database {
     pub engine: Engine,
     /// Where tables live that no rule names. Default: the only domain.
     pub default_domain: Option<String>,
-    /// The node that answers what names no table. Default: the default domain's first node.
-    pub shell: Option<String>,
+    /// Where the shell is: the logical schema without rows, which answers for the system catalogs of a
+    /// database of several nodes. A node's name, or a map. Default: the default domain's first node.
+    pub shell: Option<Shell>,
     /// Where reads go.
     pub reads: Option<Reads>,
     /// Business domains: tables that belong together, on nodes of their own.
     #[serde(default)]
     pub domains: Named<Domain>,
+}
+
+/// Where the shell of a logical database is.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Shell {
+    /// The node whose servers carry it.
+    Node(String),
+    /// The node and more.
+    Detailed(DetailedShell),
+}
+
+/// The node of a shell and more.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DetailedShell {
+    /// The node whose servers carry it. Default: the default domain's first node.
+    pub node: Option<String>,
+    /// The shell's own database on these servers, made by Margay. Default: `margay_shell_` and the
+    /// logical database's name.
+    pub database: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, serde::Deserialize, JsonSchema)]

@@ -145,7 +145,10 @@ impl ServerCertVerifier for Verify {
 
 #[cfg(test)]
 mod tests {
-    use super::host_matches;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+
+    use super::super::provider;
+    use super::*;
 
     #[test]
     fn a_wildcard_stands_for_one_label() {
@@ -160,5 +163,52 @@ mod tests {
         ] {
             assert!(!host_matches(pattern, host), "{pattern} {host}");
         }
+    }
+
+    /// A certificate that signs itself, as `openssl req -x509` makes it.
+    fn self_signed(common_name: &str, hosts: &[&str], is_ca: IsCa) -> CertificateDer<'static> {
+        let hosts: Vec<String> = hosts.iter().map(|h| h.to_string()).collect();
+        let mut params = CertificateParams::new(hosts).expect("names");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.is_ca = is_ca;
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        params.self_signed(&key).expect("a certificate").der().clone()
+    }
+
+    fn verify(
+        trusted: &CertificateDer<'static>,
+        own: &CertificateDer<'static>,
+        host: &str,
+        year: u64,
+    ) -> Result<ServerCertVerified, Error> {
+        let verify = Verify::new(TlsMode::VerifyFull, vec![trusted.clone()], provider()).expect("a CA");
+        let name = ServerName::try_from(host.to_owned()).expect("a name");
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs((year - 1970) * 31_556_952));
+        verify.verify_server_cert(own, &[], &name, &[], now)
+    }
+
+    #[test]
+    fn a_servers_own_certificate_may_be_what_is_trusted_as_long_as_it_is_valid() {
+        for is_ca in [IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+            let own = self_signed("db", &["db.example.com"], is_ca);
+            assert!(verify(&own, &own, "db.example.com", 2026).is_ok());
+            assert!(verify(&own, &own, "other.example.com", 2026).is_err());
+            assert!(verify(&own, &own, "db.example.com", 2031).is_err());
+            assert!(verify(&own, &own, "db.example.com", 2019).is_err());
+            let same_name = self_signed("db", &["db.example.com"], is_ca);
+            assert!(verify(&own, &same_name, "db.example.com", 2026).is_err());
+        }
+    }
+
+    #[test]
+    fn the_common_name_counts_only_where_no_other_name_is_given() {
+        let old = self_signed("db.example.com", &[], IsCa::ExplicitNoCa);
+        assert!(verify(&old, &old, "db.example.com", 2026).is_ok());
+        assert!(verify(&old, &old, "other.example.com", 2026).is_err());
+        let new = self_signed("db.example.com", &["other.example.com"], IsCa::ExplicitNoCa);
+        assert!(verify(&new, &new, "db.example.com", 2026).is_err());
+        assert!(verify(&new, &new, "other.example.com", 2026).is_ok());
     }
 }
