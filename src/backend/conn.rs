@@ -82,6 +82,8 @@ pub struct Conn {
     prepared: Prepared,
     /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
     pub settings: Arc<Settings>,
+    /// NotificationResponses that came with answers which no client sees: whoever ran these passes them on.
+    pub notifications: Vec<Frame>,
     created: Instant,
     pub(super) returned: Instant,
     /// Of its server; None outside of a pool.
@@ -113,6 +115,7 @@ impl Conn {
             broken: false,
             prepared: Prepared::default(),
             settings: Arc::default(),
+            notifications: Vec::new(),
             created: now,
             returned: now,
             tally: None,

@@ -18,6 +18,8 @@ const AHEAD_BYTES: usize = 64 << 10;
 pub(super) struct Inlet {
     socket: Box<dyn AsyncRead + Send + Unpin>,
     buf: BytesMut,
+    /// Was taken and not used: the next frame.
+    unread: Option<Frame>,
     /// The client has closed its end.
     closed: bool,
     /// Longest frame taken.
@@ -31,6 +33,7 @@ impl Inlet {
         Self {
             socket,
             buf,
+            unread: None,
             closed: false,
             limit: frame::MAX_LOGIN,
         }
@@ -38,6 +41,9 @@ impl Inlet {
 
     /// The next frame, if it is all there.
     pub fn buffered(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        if let Some(frame) = self.unread.take() {
+            return Ok(Some(frame));
+        }
         frame::split(&mut self.buf, self.limit)
     }
 
@@ -63,6 +69,11 @@ impl Inlet {
                 return Ok(None);
             }
         }
+    }
+
+    /// Gives back the frame that was taken last.
+    pub fn unread(&mut self, frame: Frame) {
+        self.unread = Some(frame);
     }
 
     /// Reads once; false: there will be no more.

@@ -13,8 +13,8 @@ use super::watch::watched;
 use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
-use crate::plan::{LogicalNames, SessionView};
+use crate::pipeline::{self, Client, CopyFeed, Failure, Hold, Outlet, Statuses, Task, Txn, copy_channel};
+use crate::plan::{LogicalNames, Role, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -22,6 +22,19 @@ use crate::topology::Snapshot;
 use crate::wire::postgres::backend::{self, TxStatus};
 use crate::wire::postgres::frame::Frame;
 
+/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
+macro_rules! client {
+    ($session:expr) => {
+        &mut Client {
+            out: &mut $session.out,
+            statuses: &mut $session.statuses,
+            copy: $session
+                .feed
+                .as_mut()
+                .expect("the feed is made before the first message"),
+        }
+    };
+}
 pub(super) struct Session {
     pub shared: Shared,
     pub snapshot: Arc<Snapshot>,
@@ -92,13 +105,18 @@ impl Session {
 
     /// Serves the client until it leaves.
     pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
-        let (copy, feed) = copy_channel();
+        let ids = Arc::clone(&self.shared.ids);
+        let (copy, feed) = copy_channel(ids, &self.hold.database.name);
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
         let mut stopped = stop.subscribe();
         loop {
             let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
-            let frame = match inlet.buffered() {
+            // What was read for a COPY that ended early comes first.
+            let leftover = self.feed.as_mut().and_then(|feed| feed.leftover.pop_front());
+            let next = leftover.map_or_else(|| inlet.buffered(), |frame| Ok(Some(frame)));
+            let mut between = None;
+            let frame = match next {
                 Ok(Some(frame)) => Ok(Some(frame)),
                 Ok(None) => tokio::select! {
                     frame = inlet.frame() => frame,
@@ -107,9 +125,19 @@ impl Session {
                         fatal(&mut self.out, &fault);
                         break;
                     }
+                    told = self.hold.kept_frame() => {
+                        between = Some(told);
+                        Ok(None)
+                    }
                 },
                 Err(error) => Err(error),
             };
+            if let Some(told) = between {
+                if self.told_between(told).await {
+                    continue;
+                }
+                break;
+            }
             let frame = match frame {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -138,12 +166,10 @@ impl Session {
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                let fault = Fault::new(
-                    Code::UNSUPPORTED_STATEMENT,
-                    "the function call protocol is not supported",
-                )
-                .hint("write SELECT function(…)");
-                self.failed(fault.into()).await;
+                self.begin_message();
+                if let Err(failure) = self.function_call(&frame).await {
+                    self.failed(failure).await;
+                }
                 self.ready().await;
             }
             tag => {
@@ -153,6 +179,52 @@ impl Session {
             }
         }
         Next::GoOn
+    }
+
+    /// What a server says between statements: notifications, mostly. False: it has gone, and with it what
+    /// the client keeps there.
+    async fn told_between(&mut self, told: Result<Frame, Fault>) -> bool {
+        match told {
+            Ok(frame) => {
+                match frame.tag {
+                    b'A' | b'N' => self.out.buf().extend_from_slice(&frame.bytes),
+                    b'S' => self.statuses.report(frame.body(), self.out.buf()),
+                    b'E' => {
+                        Failure::Server(frame).write_fatal(self.out.buf());
+                        return false;
+                    }
+                    _ => {}
+                }
+                self.out.flush().await;
+                true
+            }
+            Err(fault) => {
+                fatal(&mut self.out, &fault);
+                false
+            }
+        }
+    }
+
+    /// The function call protocol: for the server that serves the whole database.
+    async fn function_call(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Err(pipeline::aborted());
+        }
+        let &[node] = self.hold.nodes() else {
+            let fault = Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "the function call protocol isn't supported on a database of several nodes",
+            );
+            return Err(fault.hint("write SELECT function(…)").into());
+        };
+        let task = Task {
+            node,
+            role: Role::Primary,
+            writes: true,
+            pins: false,
+        };
+        pipeline::simple(&mut self.hold, task, &frame.bytes, client!(self)).await?;
+        Ok(())
     }
 
     /// The beginning of a message or batch that may run statements.
@@ -310,19 +382,6 @@ impl Session {
     }
 }
 
-/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
-macro_rules! client {
-    ($session:expr) => {
-        &mut Client {
-            out: &mut $session.out,
-            statuses: &mut $session.statuses,
-            copy: $session
-                .feed
-                .as_mut()
-                .expect("the feed is made before the first message"),
-        }
-    };
-}
 pub(super) use client;
 
 /// `Client` must be in scope where the macro is used; this keeps the import in one place.
