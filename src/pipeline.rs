@@ -4,12 +4,12 @@
 use crate::model::Fault;
 use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
 
+use crate::execute::scatter;
 pub use crate::execute::{
-    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold,
-    Outlet, Request, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch, copy_channel, describe,
-    statement_key,
+    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Fetching,
+    Hold, Outlet, Portion, Request, Rows, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch,
+    copy_channel, describe, open, simple, statement_key,
 };
-use crate::execute::{scatter, simple};
 
 /// Values into the compiled statement: where it goes, and with which text.
 pub fn bind(
@@ -124,5 +124,7 @@ pub fn tier(plan: &Plan) -> Tier {
         Merge::Rows(_) => Tier::Scatter,
         Merge::Sum => Tier::SplitWrite,
         Merge::Same => Tier::Everywhere,
+        Merge::CopyOut(_) => Tier::Scatter,
+        Merge::CopyIn(_) => Tier::SplitWrite,
     }
 }

@@ -304,8 +304,6 @@ impl Routes {
         let mut next_id = || Ok(1);
         let mut moment = Moment {
             now_us: 0,
-            statement_us: 0,
-            in_transaction: false,
             next_id: &mut next_id,
             statement_us: 0,
             in_transaction: false,

@@ -85,6 +85,8 @@ pub struct Conn {
     prepared: Prepared,
     /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
     pub settings: Arc<Settings>,
+    /// NotificationResponses that came with answers which no client sees: whoever ran these passes them on.
+    pub notifications: Vec<Frame>,
     pub(super) created: Instant,
     pub(super) returned: Instant,
     /// The runtime that watches its socket.
@@ -120,6 +122,7 @@ impl Conn {
             cancel: OnceLock::new(),
             prepared: Prepared::default(),
             settings: Arc::default(),
+            notifications: Vec::new(),
             created: now,
             returned: now,
             home: Handle::current().id(),

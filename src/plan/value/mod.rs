@@ -235,6 +235,11 @@ impl Constants<'_> {
     }
 }
 
+/// A value in the binary format of the column's own type.
+pub fn binary_value(bytes: &[u8], ty: KeyType) -> Key {
+    binary(bytes, 0, ty)
+}
+
 fn type_of(oid: u32) -> Option<KeyType> {
     Some(match oid {
         16 => KeyType::Bool,

@@ -134,7 +134,7 @@ impl Session {
                 target: Target::Portal,
                 name,
             } => Box::pin(self.describe_portal(name, frame, &batch[at + 1..], group, more)).await,
-            Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
+            Message::Bind(bind) => self.bind_portal(&bind, frame, &batch[at + 1..], group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
                 target: Target::Statement,
@@ -148,6 +148,15 @@ impl Session {
                 target: Target::Portal,
                 name,
             } => {
+                if let Some(portal) = self.extended.fetching.remove(name) {
+                    self.extended.portals.remove(name);
+                    self.run_group(group, more).await?;
+                    if !matches!(self.hold.txn, Txn::Failed(_)) {
+                        portal.close(&mut self.hold, client!(self)).await?;
+                    }
+                    group.items.push(Item::Local(CLOSE_COMPLETE));
+                    return Ok(());
+                }
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
                     Some(_) => None,

@@ -23,6 +23,8 @@ pub(super) struct Inlet {
     read_size: usize,
     /// Bytes that the last read gave.
     last_read: usize,
+    /// Was taken and not used: the next frame.
+    unread: Option<Frame>,
     /// The client has closed its end.
     closed: bool,
     /// Longest frame taken.
@@ -37,6 +39,7 @@ impl Inlet {
             buf,
             read_size: MIN_READ,
             last_read: 0,
+            unread: None,
             closed: false,
             limit: frame::MAX_LOGIN,
         }
@@ -44,6 +47,9 @@ impl Inlet {
 
     /// The next frame, if it is all there.
     pub fn buffered(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        if let Some(frame) = self.unread.take() {
+            return Ok(Some(frame));
+        }
         frame::split(&mut self.buf, self.limit)
     }
 
@@ -69,6 +75,11 @@ impl Inlet {
                 return Ok(None);
             }
         }
+    }
+
+    /// Gives back the frame that was taken last.
+    pub fn unread(&mut self, frame: Frame) {
+        self.unread = Some(frame);
     }
 
     /// Reads once; false: there will be no more.

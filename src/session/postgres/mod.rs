@@ -14,6 +14,7 @@ mod inlet;
 mod login;
 mod parameters;
 mod portal;
+mod prepare;
 mod secure;
 mod session;
 mod set_config;

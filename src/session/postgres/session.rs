@@ -16,8 +16,10 @@ use super::watch::watched;
 use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Tier, Txn, copy_channel};
-use crate::plan::{LogicalNames, SessionView};
+use crate::pipeline::{
+    self, Client, CopyFeed, Failure, Hold, Outlet, Statuses, Task, Tier, Txn, copy_channel,
+};
+use crate::plan::{LogicalNames, Role, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -25,6 +27,19 @@ use crate::topology::Snapshot;
 use crate::wire::postgres::backend::{self, TxStatus};
 use crate::wire::postgres::frame::Frame;
 
+/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
+macro_rules! client {
+    ($session:expr) => {
+        &mut Client {
+            out: &mut $session.out,
+            statuses: &mut $session.statuses,
+            copy: $session
+                .feed
+                .as_mut()
+                .expect("the feed is made before the first message"),
+        }
+    };
+}
 pub(super) struct Session {
     pub shared: Shared,
     pub snapshot: Arc<Snapshot>,
@@ -70,9 +85,10 @@ enum Next {
 }
 
 /// What a session was waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waited {
     More,
+    /// By the server whose connection the client keeps.
+    Told(Result<Frame, Fault>),
     Left,
     Stopped,
 }
@@ -113,7 +129,8 @@ impl Session {
 
     /// Serves the client until it leaves.
     pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
-        let (copy, feed) = copy_channel();
+        let ids = Arc::clone(&self.shared.ids);
+        let (copy, feed) = copy_channel(ids, &self.hold.database.name);
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
         let mut begun = pin!(stop.begun());
@@ -124,12 +141,21 @@ impl Session {
         })
         .await;
         loop {
-            let frame = match inlet.buffered() {
+            // What was read for a COPY that ended early comes first.
+            let leftover = self.feed.as_mut().and_then(|feed| feed.leftover.pop_front());
+            let next = leftover.map_or_else(|| inlet.buffered(), |frame| Ok(Some(frame)));
+            let frame = match next {
                 Ok(Some(frame)) => frame,
                 Ok(None) => {
                     let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
                     match self.wait(&mut inlet, idle, &stop).await {
                         Waited::More => continue,
+                        Waited::Told(told) => {
+                            if self.told_between(told).await {
+                                continue;
+                            }
+                            break;
+                        }
                         Waited::Left => break,
                         Waited::Stopped => {
                             let fault = Fault::new(
@@ -164,13 +190,22 @@ impl Session {
         self.out.close().await;
     }
 
-    /// Waits for more of the client, or for a shutdown while it is idle.
+    /// Waits for more of the client, for what its own server says, or for a shutdown while it is idle.
     async fn wait(&mut self, inlet: &mut Inlet, idle: bool, stop: &Shutdown) -> Waited {
-        poll_fn(|cx| match inlet.poll_more(cx) {
-            Poll::Ready(true) => Poll::Ready(Waited::More),
-            Poll::Ready(false) => Poll::Ready(Waited::Left),
-            Poll::Pending if idle && stop.is_begun() => Poll::Ready(Waited::Stopped),
-            Poll::Pending => Poll::Pending,
+        let mut told = pin!(self.hold.kept_frame());
+        poll_fn(|cx| {
+            match inlet.poll_more(cx) {
+                Poll::Ready(true) => return Poll::Ready(Waited::More),
+                Poll::Ready(false) => return Poll::Ready(Waited::Left),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(told) = told.as_mut().poll(cx) {
+                return Poll::Ready(Waited::Told(told));
+            }
+            if idle && stop.is_begun() {
+                return Poll::Ready(Waited::Stopped);
+            }
+            Poll::Pending
         })
         .await
     }
@@ -190,12 +225,10 @@ impl Session {
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                let fault = Fault::new(
-                    Code::UNSUPPORTED_STATEMENT,
-                    "the function call protocol is not supported",
-                )
-                .hint("write SELECT function(…)");
-                self.failed(fault.into()).await;
+                self.begin_message();
+                if let Err(failure) = self.function_call(&frame).await {
+                    self.failed(failure).await;
+                }
                 self.ready().await;
             }
             tag => {
@@ -205,6 +238,52 @@ impl Session {
             }
         }
         Next::GoOn
+    }
+
+    /// What a server says between statements: notifications, mostly. False: it has gone, and with it what
+    /// the client keeps there.
+    async fn told_between(&mut self, told: Result<Frame, Fault>) -> bool {
+        match told {
+            Ok(frame) => {
+                match frame.tag {
+                    b'A' | b'N' => self.out.buf().extend_from_slice(&frame.bytes),
+                    b'S' => self.statuses.report(frame.body(), self.out.buf()),
+                    b'E' => {
+                        Failure::Server(frame).write_fatal(self.out.buf());
+                        return false;
+                    }
+                    _ => {}
+                }
+                self.out.flush().await;
+                true
+            }
+            Err(fault) => {
+                fatal(&mut self.out, &fault);
+                false
+            }
+        }
+    }
+
+    /// The function call protocol: for the server that serves the whole database.
+    async fn function_call(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Err(pipeline::aborted());
+        }
+        let &[node] = self.hold.nodes() else {
+            let fault = Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "the function call protocol isn't supported on a database of several nodes",
+            );
+            return Err(fault.hint("write SELECT function(…)").into());
+        };
+        let task = Task {
+            node,
+            role: Role::Primary,
+            writes: true,
+            pins: false,
+        };
+        pipeline::simple(&mut self.hold, task, &frame.bytes, client!(self)).await?;
+        Ok(())
     }
 
     /// The beginning of a message or batch that may run statements.
@@ -359,19 +438,6 @@ impl Session {
     }
 }
 
-/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
-macro_rules! client {
-    ($session:expr) => {
-        &mut Client {
-            out: &mut $session.out,
-            statuses: &mut $session.statuses,
-            copy: $session
-                .feed
-                .as_mut()
-                .expect("the feed is made before the first message"),
-        }
-    };
-}
 pub(super) use client;
 
 /// `Client` must be in scope where the macro is used; this keeps the import in one place.

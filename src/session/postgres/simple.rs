@@ -150,14 +150,25 @@ impl Session {
             }
         };
         let text = Arc::clone(&statement.text);
+        if self.is_spread_cursor(&plan) {
+            let plan = Arc::new(plan);
+            let result = Box::pin(self.spread_cursor(&plan, &text, (&[], None), true, false)).await;
+            self.record(&text, Tier::Scatter, begun, &result);
+            return result
+                .map(drop)
+                .map_err(|failure| words::in_statement(failure, &plan.parts, &text));
+        }
+        if plan.cursor == Some(plan::CursorUse::All) {
+            self.close_spread_cursors().await?;
+        }
         let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        let rows = result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
         self.note_cursor(&plan);
         if !plan.sets.is_empty() {
-            Box::pin(self.take_over_sets(&plan)).await?;
+            Box::pin(self.take_over_sets(&plan, Some(rows))).await?;
         }
         if own { self.end_implicit().await } else { Ok(()) }
     }

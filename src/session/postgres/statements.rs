@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::group::Item;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Described, statement_key};
+use crate::pipeline::{Described, Fetching, statement_key};
 use crate::plan::{Plan, Statement, Text};
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message};
@@ -68,6 +68,8 @@ pub(super) struct Portal {
     pub plan: Option<Arc<Plan>>,
     /// It stands on the server of its part, in the open transaction.
     pub on_server: bool,
+    /// The client waits for BindComplete: Execute follows at once, and servers then check the values.
+    pub owes_bind: bool,
     /// Describe came before Execute in the same batch.
     pub describe: bool,
     /// An Execute with a row limit ended before all rows of several nodes were told.
@@ -78,6 +80,8 @@ pub(super) struct Portal {
 pub(super) struct Extended {
     pub statements: HashMap<Box<[u8]>, Arc<Prepared>>,
     pub portals: HashMap<Box<[u8]>, Portal>,
+    /// Portals over several nodes that are read in portions, and such cursors.
+    pub fetching: HashMap<Box<[u8]>, Fetching>,
     /// The batch so far.
     pub batch: Vec<Frame>,
     pub bytes: usize,
@@ -113,6 +117,7 @@ impl Extended {
     /// Portals end with their transaction.
     pub fn end_portals(&mut self) {
         self.portals.clear();
+        self.fetching.clear();
     }
 
     pub fn forget_statements(&mut self) {

@@ -21,7 +21,7 @@ pub(super) async fn watched<F: Future>(
     let mut cancelling: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     // A frame of COPY data that could not be handed over yet.
     let mut held: Option<Frame> = None;
-    poll_fn(|cx| {
+    let done = poll_fn(|cx| {
         loop {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
@@ -54,7 +54,12 @@ pub(super) async fn watched<F: Future>(
             }
         }
     })
-    .await
+    .await;
+    // The work ended before it took the frame: data is of no use any more, but anything else is.
+    if let Some(frame) = held.filter(|frame| !matches!(frame.tag, b'd' | b'c' | b'f')) {
+        inlet.unread(frame);
+    }
+    done
 }
 
 enum Passed {
