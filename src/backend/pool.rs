@@ -40,6 +40,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Shelf {
     /// The warmest last.
+    #[expect(clippy::vec_box, reason = "a connection is moved on every loan, and is large")]
     idle: Vec<Box<Conn>>,
     /// Idle, on loan, and being opened.
     open: usize,
