@@ -111,19 +111,17 @@ fn the_whole_example_of_the_design_means_what_it_says() {
     let loaded = load_text(EXAMPLE).unwrap_or_else(|p| panic!("{p:#?}"));
     let s = &loaded.snapshot;
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    let names: Vec<&str> = s.nodes.iter().map(|n| &*n.name).collect();
-    assert_eq!(
-        names,
-        ["n_user", "n_catalog", "n_trade0", "n_trade1", "shop.shell"]
-    );
+    let names: Vec<&str> = s.rule_nodes().map(|n| &*n.name).collect();
+    assert_eq!(names, ["n_user", "n_catalog", "n_trade0", "n_trade1"]);
     assert_eq!(s.nodes[0].servers.len(), 2);
     let shop = s.database("shop").unwrap();
     assert_eq!(
         (shop.anywhere, &*shop.domain(shop.default_domain).name),
         (NodeId(0), "user")
     );
-    assert_eq!((shop.shell, shop.nodes().len()), (Some(NodeId(4)), 4));
-    let shell = &s.nodes[4];
+    assert_eq!((shop.shell, shop.nodes().len()), (Some(NodeId(64)), 4));
+    let shell = &s.nodes[64];
+    assert_eq!(&*shell.name, "shop.shell");
     assert_eq!(shell.servers.len(), 2);
     assert!(
         shell
@@ -311,9 +309,9 @@ fn a_folder_merges_into_one_and_names_both_places_of_a_double() {
         (
             loaded.source.files.len(),
             loaded.snapshot.users.len(),
-            loaded.snapshot.nodes.len()
+            loaded.snapshot.rule_nodes().count()
         ),
-        (4, 2, 3)
+        (4, 2, 2)
     );
     assert_eq!(loaded.snapshot.databases[0].domains.len(), 2);
 

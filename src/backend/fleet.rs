@@ -66,7 +66,8 @@ impl Fleet {
     pub fn apply(&self, snapshot: &Snapshot) -> Result<(), Fault> {
         let old = self.nodes.load_full();
         for (before, after) in old.iter().zip(&snapshot.nodes) {
-            if before.name != after.name {
+            let named = !before.name.is_empty() && !after.name.is_empty();
+            if named && before.name != after.name {
                 let message = format!("node {} stands where {} stood", after.name, before.name);
                 return Err(Fault::new(Code::RULES, message)
                     .hint("add new nodes after the present ones, or restart the proxy"));

@@ -142,7 +142,8 @@ fn problems(out: &mut String, console: &Console) -> std::fmt::Result {
 
 fn nodes(out: &mut String, console: &Console) -> std::fmt::Result {
     write!(out, "<h2>Nodes</h2><div class=nodes>")?;
-    for node in console.shared.fleet.nodes().iter() {
+    let nodes = console.shared.fleet.nodes();
+    for node in nodes.iter().filter(|node| !node.servers.is_empty()) {
         write!(out, "<div class=node><h3>{}</h3>", escape(&node.name))?;
         node.servers
             .iter()

@@ -70,5 +70,5 @@ pub fn postgres_nodes(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Node>> {
     snapshot
         .nodes
         .iter()
-        .filter(|node| node.engine == Engine::Postgres)
+        .filter(|node| node.engine == Engine::Postgres && !node.servers.is_empty())
 }

@@ -23,7 +23,7 @@ use super::placement;
 use super::shared::Shared;
 use super::shell_sql::{Class, Definition, NAMES_DATABASES, SEQUENCES, VIEWS, definitions};
 
-/// Held while a shell's database is made.
+/// Held while a shell's database is made, and while it is brought up to date.
 const LOCK_SHELL: i64 = LOCK_BOOTSTRAP + 3;
 
 /// A client's DDL may hold what is to be brought up to date: it will be tried again.
@@ -127,7 +127,7 @@ async fn bring(
         .map(|(_, schema, name)| format!("LOCK TABLE ONLY {}.{};", identifier(schema), identifier(name)))
         .collect();
     link.ask(&format!(
-        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL check_function_bodies = off; {}",
+        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_SHELL}); SET LOCAL check_function_bodies = off; {}",
         locks.concat()
     ))
     .await?;

@@ -68,7 +68,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub async fn recover(fleet: &Fleet, snapshot: &Snapshot, older_than: Duration) -> Report {
     let mut report = Report::default();
     let mut clients: HashMap<NodeId, Asked> = HashMap::new();
-    let nodes = snapshot.nodes.iter().filter(|n| n.engine == Engine::Postgres);
+    let nodes = snapshot.nodes.iter();
+    let nodes = nodes.filter(|n| n.engine == Engine::Postgres && !n.servers.is_empty());
     let connected = join_all(nodes.map(|node| async move { (node, connect_to(fleet, node.id).await) })).await;
     for (node, client) in connected {
         match client {

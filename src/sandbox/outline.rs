@@ -61,7 +61,7 @@ impl Outline {
 fn outline(snapshot: &Snapshot, spare_password: &str) -> Result<Outline> {
     let mut nodes = Vec::new();
     // The shells are made by the proxy, on these nodes' servers.
-    for node in snapshot.nodes.iter().filter(|node| node.shell_of.is_none()) {
+    for node in snapshot.rule_nodes() {
         match node.engine {
             Engine::Postgres => {}
             Engine::Mysql => {

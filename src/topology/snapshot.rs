@@ -20,7 +20,8 @@ pub struct Snapshot {
     pub epoch: u64,
     pub listen: Listen,
     pub users: Vec<Arc<User>>,
-    /// Indexed by NodeId.
+    /// Indexed by NodeId: the nodes of the rules, then numbers without a node (no name, no servers), then
+    /// the shells.
     pub nodes: Vec<Arc<Node>>,
     pub databases: Vec<Arc<Database>>,
     pub pool: PoolLimits,
@@ -32,6 +33,13 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn node(&self, id: NodeId) -> &Arc<Node> {
         &self.nodes[id.index()]
+    }
+
+    /// The nodes that stand in the rules.
+    pub fn rule_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes
+            .iter()
+            .filter(|node| node.shell_of.is_none() && !node.name.is_empty())
     }
 
     pub fn database(&self, name: &str) -> Option<&Arc<Database>> {

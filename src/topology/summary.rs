@@ -46,8 +46,8 @@ pub fn check_text(loaded: &Loaded) -> String {
         }
     }
     let _ = writeln!(out, "\nnodes");
-    let width = s.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
-    for node in s.nodes.iter().filter(|n| n.shell_of.is_none()) {
+    let width = s.rule_nodes().map(|n| n.name.len()).max().unwrap_or(0);
+    for node in s.rule_nodes() {
         let mut servers = node.servers.iter().map(|s| format!("{s:?}"));
         let primary = servers.next().unwrap_or_default();
         let replicas: Vec<String> = servers.collect();

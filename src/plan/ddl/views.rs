@@ -150,8 +150,7 @@ impl Compiler<'_> {
             )
             .hint("Make a view per domain, or make the smaller table `broadcast`.")),
             Some(list) => Ok(list),
-            // The catalogs are those of the shell.
-            None if system => Ok(Vec::new()),
+            // Of the catalogs too, though only the shell's are ever asked.
             None => Ok(self.view.database.nodes()),
         }
     }

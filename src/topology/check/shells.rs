@@ -11,6 +11,10 @@ use super::super::file::{self, Named};
 use super::super::snapshot::{Database, Engine, Node, Server, ShellOf};
 use super::{Check, join};
 
+/// Numbers of nodes are given out in steps of so many. A node that is added while the proxy runs takes a
+/// free number, so that no shell has to change its own, which statements under way still carry.
+const ROOM: usize = 64;
+
 /// PostgreSQL cuts longer names off in silence.
 const LONGEST_NAME: usize = 63;
 
@@ -29,6 +33,13 @@ impl Check<'_> {
                     .map(move |s| (address(s), node.name.to_string()))
             })
             .collect();
+        let room = (nodes.len() / ROOM + 1) * ROOM;
+        let several = |d: &Database| d.engine == Engine::Postgres && d.nodes().len() > 1;
+        if databases.iter().any(several) {
+            while nodes.len() < room {
+                nodes.push(nobody(NodeId(nodes.len() as u16)));
+            }
+        }
         for database in databases {
             let name = database.name.to_string();
             let rules = written
@@ -59,8 +70,12 @@ impl Check<'_> {
             if own.is_empty() || own.len() > LONGEST_NAME || own.contains('\0') {
                 self.wrong(&path, "a database's name has 1 to 63 bytes", "write another name");
             }
-            let wanted = database.engine == Engine::Postgres && database.nodes().len() > 1;
+            let wanted = several(database);
             let Some(model) = nodes.get(host.index()).filter(|_| wanted) else {
+                // It may need one later on.
+                if nodes.len() >= room {
+                    nodes.push(nobody(NodeId(nodes.len() as u16)));
+                }
                 continue;
             };
             let servers: Vec<Server> = model
@@ -94,6 +109,17 @@ impl Check<'_> {
             });
             database.shell = Some(id);
         }
+    }
+}
+
+/// A number without a node.
+fn nobody(id: NodeId) -> Node {
+    Node {
+        id,
+        name: "".into(),
+        engine: Engine::Postgres,
+        servers: Vec::new(),
+        shell_of: None,
     }
 }
 
