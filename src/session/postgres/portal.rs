@@ -95,7 +95,7 @@ impl Session {
         }
         self.extended.fetching.remove(bind.portal);
         if !matches!(statement.statement.command, Command::Query(_)) {
-            if bind.params.len() > 0 {
+            if !bind.params.is_empty() {
                 let message = format!(
                     "bind message supplies {} parameters, but prepared statement \"{}\" requires 0",
                     bind.params.len(),

@@ -23,7 +23,7 @@ impl Session {
         sql: &str,
         before: usize,
     ) -> Result<(), Failure> {
-        let oid = |name: &Box<str>| {
+        let oid = |name: &str| {
             type_oid(name).ok_or_else(|| {
                 Fault::new(
                     Code::SESSION_STATE,
@@ -32,7 +32,7 @@ impl Session {
                 .hint("Leave the types out, and cast where they matter: $1::type.")
             })
         };
-        let types: Box<[u32]> = types.iter().map(oid).collect::<Result<_, _>>()?;
+        let types: Box<[u32]> = types.iter().map(|name| oid(name)).collect::<Result<_, _>>()?;
         let statement = match self.read(sql).await {
             Ok(statement) => statement,
             Err(failure) => return Err(words::in_message(failure, before)),

@@ -52,6 +52,7 @@ impl Session {
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
     async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
         self.extended.portals.remove(b"".as_slice());
+        self.extended.fetching.remove(&b""[..]);
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
