@@ -128,7 +128,7 @@ impl Session {
     }
 
     /// Serves the client until it leaves.
-    pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
+    pub async fn run(mut self: Box<Self>, mut inlet: Inlet, stop: Shutdown) {
         let ids = Arc::clone(&self.shared.ids);
         let (copy, feed) = copy_channel(ids, &self.hold.database.name);
         self.feed = Some(feed);
