@@ -33,6 +33,7 @@ mod scope;
 mod sequences;
 mod set_config;
 mod shape;
+mod shards;
 mod shell;
 mod splice;
 pub mod types;
