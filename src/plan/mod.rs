@@ -36,6 +36,7 @@ mod shape;
 mod shards;
 mod shell;
 mod splice;
+mod stack;
 pub mod types;
 mod utility;
 mod value;
