@@ -16,6 +16,9 @@ const LIMIT: usize = 256 << 20;
 const CONNECTIVE: usize = 2 << 10;
 /// Per operator, cast, subscript or keyword that may stand in a chain.
 const OPERATOR: usize = 8 << 10;
+/// Per form for which `lower::dialect` has to copy all that stands before: that is time, not stack, but
+/// a long chain of these must end somewhere too.
+const COPIED: usize = 256 << 10;
 /// Per BETWEEN, whose AND is no connective.
 const RANGE: usize = 12 << 10;
 /// Per UNION, INTERSECT, EXCEPT or JOIN.
@@ -76,6 +79,14 @@ fn needed(sql: &str, tokens: &[Token]) -> usize {
                 "," => level.end_element(),
                 _ => level.here += OPERATOR,
             },
+            // `|| ANY (…)`
+            Kind::Word
+                if at > 0
+                    && tokens[at - 1].kind == Kind::Operator
+                    && ["any", "all", "some"].iter().any(|w| token.is_word(sql, w)) =>
+            {
+                level.here += COPIED;
+            }
             // Each of a WITH may read the one before, which is walked within it.
             Kind::Word if is_with(sql, tokens, at) => level.over_all += WITH,
             Kind::Word if BEGINS_STATEMENT.iter().any(|w| token.is_word(sql, w)) => statements += 1,
@@ -84,7 +95,7 @@ fn needed(sql: &str, tokens: &[Token]) -> usize {
                     level.over_all += CONNECTIVE;
                     level.end_element();
                 }
-                Some(OPERATOR) => level.here += OPERATOR,
+                Some(more @ (OPERATOR | COPIED)) => level.here += more,
                 Some(more) => level.over_all += more,
                 None => {}
             },
@@ -124,17 +135,17 @@ fn word(text: &str) -> Option<usize> {
         ("case", NESTED),
         ("not", OPERATOR),
         ("is", OPERATOR),
-        ("isnull", OPERATOR),
+        ("isnull", COPIED),
         ("notnull", OPERATOR),
         ("like", OPERATOR),
         ("ilike", OPERATOR),
         ("similar", OPERATOR),
         ("between", RANGE),
         ("in", OPERATOR),
-        ("collate", OPERATOR),
+        ("collate", COPIED),
         ("at", OPERATOR),
-        ("operator", OPERATOR),
-        ("overlaps", OPERATOR),
+        ("operator", COPIED),
+        ("symmetric", COPIED),
         ("escape", OPERATOR),
     ];
     // No keyword of these is longer.
