@@ -45,6 +45,8 @@ codes! {
     UNREADABLE = "MG1001" "0A000" 1235 Client false;
     /// A statement of a kind that isn't supported over several nodes.
     UNSUPPORTED_STATEMENT = "MG1002" "0A000" 1235 Client false;
+    /// So deeply nested that planning it would need too much of the stack.
+    TOO_COMPLEX = "MG1003" "54001" 1436 Client false;
     /// The tables live on different nodes and no plan brings them together exactly.
     CROSS_NODE_JOIN = "MG1101" "0A000" 1235 Client false;
     /// Sharded tables joined otherwise than by their sharding keys.

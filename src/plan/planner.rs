@@ -17,6 +17,7 @@ use super::lex;
 use super::prepared;
 use super::reader::Reader;
 use super::shape::{Slot, shape};
+use super::stack;
 use super::types::{Moment, Params, Planned, SessionView, Text};
 use super::utility;
 
@@ -109,7 +110,7 @@ impl Planner {
             }
         }
         let tokens = lex::tokens(sql, view.standard_conforming_strings);
-        let command = compile(sql, &shape, &tokens, view)?;
+        let command = stack::enough(sql, &tokens, || compile(sql, &shape, &tokens, view))??;
         // DDL is rare, and what it makes of time shards depends on the time.
         let cacheable = cacheable && !matches!(&command, Command::Query(c) if c.is_utility);
         if let (true, Command::Query(compiled)) = (cacheable, &command) {

@@ -1,10 +1,29 @@
 //! Physical names back to logical ones, for what servers say about shards: `orders_03_pkey` is
 //! `orders_pkey` to a client. Text only; it must leave everything alone that is no shard's name.
 
+use crate::model::TableName;
+
 use super::placement::{Every, Scheme};
-use super::snapshot::{Database, Layout, Sharding, Spread};
+use super::snapshot::{Database, Layout, Sharding, Spread, Table};
 
 impl Database {
+    /// The table of the rules that a shard of this name belongs to. To a client there is no such relation.
+    pub fn table_of_shard(&self, name: &TableName) -> Option<&Table> {
+        if self.tables.contains_key(name) {
+            return None;
+        }
+        self.tables.values().map(|table| &**table).find(|table| {
+            let Spread::Sharded(sharding) = &table.spread else {
+                return false;
+            };
+            let suffix = name.table.strip_prefix(&*table.name.table);
+            let suffix = suffix.and_then(|rest| rest.strip_prefix('_'));
+            sharding.layout != Layout::PerNode
+                && table.name.schema == name.schema
+                && suffix.is_some_and(|text| suffix_length(text, sharding) == Some(text.len()))
+        })
+    }
+
     /// A server's message with the names of shards replaced by those of their tables. None: there is
     /// nothing to replace.
     pub fn logical_text(&self, text: &str) -> Option<String> {
@@ -90,9 +109,10 @@ fn suffix_length(text: &str, sharding: &Sharding) -> Option<usize> {
 mod tests {
     use std::path::PathBuf;
 
-    use crate::topology::{Overrides, load_texts};
+    use crate::model::TableName;
+    use crate::topology::{Database, Overrides, load_texts};
 
-    fn logical(text: &str) -> Option<String> {
+    fn database() -> Database {
         let rules = r#"
 version: 1
 users: [{name: u, password: {plain: p}}]
@@ -115,7 +135,11 @@ databases:
             &Overrides::default(),
         );
         let snapshot = loaded.expect("rules that hold").snapshot;
-        snapshot.databases[0].logical_text(text)
+        Database::clone(&snapshot.databases[0])
+    }
+
+    fn logical(text: &str) -> Option<String> {
+        database().logical_text(text)
     }
 
     #[test]
@@ -129,6 +153,21 @@ databases:
             logical("no partition views_2026_03 of views_2026_04").unwrap(),
             "no partition views of views"
         );
+    }
+
+    #[test]
+    fn shards_are_known_by_name() {
+        let shard = |schema: &str, table: &str| {
+            let database = database();
+            let found = database.table_of_shard(&TableName::new(schema, table));
+            found.map(|t| t.name.table.to_string())
+        };
+        assert_eq!(shard("public", "orders_03").as_deref(), Some("orders"));
+        assert_eq!(shard("public", "views_2031_12").as_deref(), Some("views"));
+        for other in ["orders", "orders_16", "orders_03_pkey", "plain_00", "views_2026"] {
+            assert_eq!(shard("public", other), None, "{other}");
+        }
+        assert_eq!(shard("sales", "orders_03"), None);
     }
 
     #[test]

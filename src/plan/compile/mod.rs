@@ -206,6 +206,7 @@ impl<'a> Compiler<'a> {
         };
         views::expand(&mut lowered.root, self.view)?;
         let analysis = analyze(&lowered.root, self.view);
+        self.refuse_shards_read(&analysis)?;
         let mut compiled = match &lowered.root {
             Root::Query(_) => self.finish(self.tables(&lowered, &analysis, false)?),
             Root::Insert(i) => self.finish(self.insert(i, &lowered, &analysis)?),

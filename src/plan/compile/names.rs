@@ -16,6 +16,7 @@ impl Compiler<'_> {
         let mut compiled = self.finish(Route::Fixed(self.db().anywhere));
         self.fix_unread(&mut compiled);
         self.refuse_only()?;
+        self.refuse_shards_named()?;
         if let Some(node) = self.single_node() {
             compiled.route = Route::Fixed(node);
             return Ok(compiled);

@@ -18,6 +18,8 @@ impl Compiler<'_> {
         let Some(name) = r.name() else {
             return Ok(self.finish(Route::Fixed(self.view.database.anywhere)));
         };
+        self.refuse_shards_named()?;
+        self.refuse_own_partitions(&r)?;
         let located = locate(&name, self.view);
         if let Home::Sharded(sharding) = &located.home {
             self.refuse_local_unique(&located.name, sharding, self.declared_unique().as_deref())?;
@@ -84,6 +86,40 @@ impl Compiler<'_> {
         compiled.changes_catalog = true;
         compiled.pins = temporary;
         Ok(compiled)
+    }
+
+    /// `PARTITION OF` and `INHERITS` of a table of the rules: what it is made of is theirs to say.
+    fn refuse_own_partitions(&self, behind_name: &Reader<'_>) -> Result<(), Fault> {
+        let mut r = behind_name.clone();
+        let mut parents = Vec::new();
+        if r.take_all(&["partition", "of"]) {
+            parents.extend(r.name());
+        }
+        while !r.done() {
+            if !r.parens() && !r.take("inherits") {
+                r.at += 1;
+                continue;
+            }
+            let mut list = r.clone();
+            let inherits = list.at > 0 && self.tokens[list.at - 1].is_word(self.sql, "inherits");
+            if inherits && list.take_punct('(') {
+                parents.extend(list.name());
+                while list.take_punct(',') {
+                    parents.extend(list.name());
+                }
+            }
+        }
+        let split = |name: &Name| {
+            let located = locate(name, self.view);
+            matches!(located.home, Home::Sharded(_) | Home::Everywhere(_)).then_some(located.name)
+        };
+        match parents.iter().find_map(split) {
+            None => Ok(()),
+            Some(parent) => Err(
+                unsupported(&format!("making a part of {parent}, which the rules spread,"))
+                    .hint("The rules say which parts it has; Margay makes them."),
+            ),
+        }
     }
 
     pub(super) fn create_parts(

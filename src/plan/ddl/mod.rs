@@ -101,6 +101,7 @@ impl Compiler<'_> {
             return Ok(Some(compiled));
         }
         let about = about(&mut r, &first);
+        self.refuse_shards(&about)?;
         if let Some(node) = single {
             let sharded =
                 matches!(&about, About::Relations(list) if list.iter().any(|n| self.is_separate(n)));
@@ -163,6 +164,30 @@ impl Compiler<'_> {
             && located.rule.is_none()
             && located.info.is_none()
             && !database.tables.keys().any(|t| like_shard(&t.table))
+    }
+
+    /// Shards aren't there for a client: neither is what a statement is about one, nor does it name one.
+    fn refuse_shards(&self, about: &About) -> Result<(), Fault> {
+        let word = |w: &str| self.tokens.iter().any(|t| t.is_word(self.sql, w));
+        match about {
+            About::Query => return Ok(()),
+            // IF EXISTS would have to succeed: it is refused below.
+            About::Relations(names) if !word("exists") => {
+                names.iter().try_for_each(|n| self.refuse_shard(n))?;
+            }
+            About::Trigger(name) => self.refuse_shard(name)?,
+            About::Relations(_)
+            | About::Indexes { .. }
+            | About::View
+            | About::Function
+            | About::Sequence
+            | About::OwnDatabase(_)
+            | About::Database
+            | About::EveryNode
+            | About::Anywhere
+            | About::No(_) => {}
+        }
+        self.refuse_shards_named()
     }
 
     fn is_separate(&self, name: &Name) -> bool {

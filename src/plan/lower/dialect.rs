@@ -157,7 +157,15 @@ impl Dialect for Postgres {
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr>> {
         let token = parser.peek_token_ref().token.clone();
         match &token {
+            // What isn't copied by the parser is left to it: a copy for each link of a chain would be many.
             Token::CustomBinaryOperator(_) => {
+                let quantified = matches!(
+                    &parser.peek_nth_token_ref(1).token,
+                    Token::Word(w) if matches!(w.keyword, Keyword::ANY | Keyword::ALL | Keyword::SOME)
+                );
+                if !quantified {
+                    return None;
+                }
                 parser.next_token();
                 Some(operand(parser, expr, OPERATOR))
             }

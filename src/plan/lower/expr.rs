@@ -97,7 +97,7 @@ impl Lower<'_> {
                 op: UnaryOperator::Minus,
                 expr,
             } => Expr::Negate(self.boxed(expr)?),
-            Tree::BinaryOp { left, op, right } => self.binary(tree, left, op, right)?,
+            Tree::BinaryOp { left, op, right } => self.binary(left, op, right)?,
             Tree::Between {
                 expr,
                 negated,
@@ -152,11 +152,32 @@ impl Lower<'_> {
             Tree::Subquery(q) => Expr::Scalar(Box::new(self.query(q)?)),
             Tree::Tuple(list) => Expr::Row(self.exprs(list)?),
             Tree::Function(f) => self.call(f)?,
+            // As `opaque` would find it, which looks through everything below.
+            Tree::IsNull(e)
+            | Tree::IsNotNull(e)
+            | Tree::IsTrue(e)
+            | Tree::IsNotTrue(e)
+            | Tree::IsFalse(e)
+            | Tree::IsNotFalse(e)
+            | Tree::IsUnknown(e)
+            | Tree::IsNotUnknown(e)
+            | Tree::UnaryOp { expr: e, .. }
+            | Tree::Collate { expr: e, .. } => Expr::Opaque(vec![self.expr(e)?]),
+            Tree::AtTimeZone {
+                timestamp: a,
+                time_zone: b,
+            }
+            | Tree::Like {
+                expr: a, pattern: b, ..
+            }
+            | Tree::ILike {
+                expr: a, pattern: b, ..
+            } => Expr::Opaque(vec![self.expr(a)?, self.expr(b)?]),
             _ => self.opaque(tree)?,
         })
     }
 
-    fn binary(&self, tree: &Tree, left: &Tree, op: &BinaryOperator, right: &Tree) -> Result<Expr> {
+    fn binary(&self, left: &Tree, op: &BinaryOperator, right: &Tree) -> Result<Expr> {
         match op {
             BinaryOperator::And | BinaryOperator::Or => {
                 // Left-deep chains are walked, not recursed into: an ORM's OR of 1000 terms is one level here.
@@ -192,7 +213,21 @@ impl Lower<'_> {
                     left: self.boxed(left)?,
                     right: self.boxed(right)?,
                 }),
-                None => self.opaque(tree),
+                // A chain is one level here too.
+                None => {
+                    let mut terms = vec![right];
+                    let mut rest = left;
+                    while let Tree::BinaryOp { left, op, right } = rest {
+                        if compare(op).is_some() || matches!(op, BinaryOperator::And | BinaryOperator::Or) {
+                            break;
+                        }
+                        terms.push(right);
+                        rest = left;
+                    }
+                    terms.push(rest);
+                    let list = terms.into_iter().rev().map(|t| self.expr(t));
+                    Ok(Expr::Opaque(list.collect::<Result<_>>()?))
+                }
             },
         }
     }

@@ -46,14 +46,21 @@ pub struct Constants<'a> {
 const EPOCH_US: i64 = 946_684_800_000_000;
 const EPOCH_DAYS: i64 = 10_957;
 
+/// Casts and signs within each other that a constant may have. What a plan keeps is walked and dropped
+/// wherever the plan is, on whatever stack.
+const MAX_LAYERS: usize = 16;
+
 /// Is it a constant that `key` may be able to read?
 pub fn is_constant(expr: &Expr) -> bool {
-    match expr {
-        Expr::Slot(_) | Expr::Param(_) | Expr::Null | Expr::Bool(_) => true,
-        Expr::Negate(e) => is_constant(e),
-        Expr::Cast { expr, .. } => is_constant(expr),
-        _ => false,
+    let mut expr = expr;
+    for _ in 0..MAX_LAYERS {
+        match expr {
+            Expr::Slot(_) | Expr::Param(_) | Expr::Null | Expr::Bool(_) => return true,
+            Expr::Negate(inner) | Expr::Cast { expr: inner, .. } => expr = inner,
+            _ => return false,
+        }
     }
+    false
 }
 
 impl Constants<'_> {
