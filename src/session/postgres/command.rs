@@ -189,7 +189,7 @@ impl Session {
     }
 
     async fn set(&mut self, command: &SetCommand) -> Result<(), Failure> {
-        let tag = if command.value.is_some() { "SET" } else { "RESET" };
+        let tag = command.tag();
         if let Some(name) = command.name.strip_prefix("margay.") {
             self.set_own(name, command.value.as_deref())?;
             self.tag(tag);
@@ -279,7 +279,7 @@ impl Session {
 
     fn explain_route(&mut self, sql: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
         let view = self.view();
-        let statement = self.shared.planner.read(sql, &view)?;
+        let statement = super::words::plan(&self.shared.planner, sql, &view)?;
         let rows: Vec<[String; 6]> = match &statement.command {
             Command::Query(_) => {
                 let plan = self.bind(&statement, &Params::default())?;
