@@ -12,7 +12,7 @@ SECONDS ?= 20
 STEP_SECONDS ?= 5
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench coverage fuzz
+.PHONY: help demo demo-check demo-check-all test test-cargo check setup bench bench-micro coverage fuzz
 .NOTPARALLEL:
 
 help:
@@ -21,7 +21,8 @@ help:
 	@echo '                 (STEP=$(STEP))'
 	@echo 'make test        all set-up, then every test, and a short demo-check of each step in rules/'
 	@echo 'make check       format, lints and the quick tests'
-	@echo 'make bench       the benchmarks'
+	@echo 'make bench       what a proxy costs: PostgreSQL directly, HAProxy, PgBouncer, Margay (ROUNDS=5 ROUND_SECONDS=3)'
+	@echo 'make bench-micro codec, merge and planner by themselves'
 	@echo 'make coverage    how much of PostgreSQL'"'"'s own regression files is read (fetches them)'
 	@echo 'make fuzz        cargo-fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) for each target (needs a nightly toolchain)'
 	@echo 'make setup       only the set-up: PostgreSQL, a C compiler, drivers for tests'
@@ -60,5 +61,10 @@ coverage:
 fuzz:
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
+# ROUNDS, ROUND_SECONDS, CLIENTS, MODES, ONLY and IDLE reach the program through the environment.
 bench:
-	$(CARGO) bench --locked --workspace
+	scripts/setup.sh bench
+	$(CARGO) bench --locked --bench proxies
+
+bench-micro:
+	$(CARGO) bench --locked --bench codec --bench merge --bench plan

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh demo    servers, clients, compiler
 #   scripts/setup.sh test    the same and the drivers of Python, Java and Node that tests use
+#   scripts/setup.sh bench   the same as demo, and the proxies that `make bench` compares with
 #
 # Debian and Ubuntu: with apt-get, as root or through sudo. Elsewhere it says what to install.
 set -euo pipefail
@@ -164,9 +165,37 @@ fetch_node_drivers() {
     fi
 }
 
-case $purpose in demo | test) ;; *) say "usage: scripts/setup.sh demo|test"; exit 2 ;; esac
+# Other proxies are looked at where they are there; the bench leaves out what is missing.
+install_peers() {
+    local peer lacking=()
+    for peer in haproxy pgbouncer; do
+        if ! PATH="$PATH:/usr/sbin" has "$peer"; then lacking+=("$peer"); fi
+    done
+    if [ ${#lacking[@]} = 0 ]; then return; fi
+    if ! has apt-get || ! { [ "$(id -u)" = 0 ] || has sudo; }; then
+        say "SKIP ${lacking[*]}: not here, and there is no apt-get that I may use"
+        return
+    fi
+    say "installing ${lacking[*]}"
+    # Debian's way to install a server without starting it.
+    local refuse_start=/usr/sbin/policy-rc.d made=
+    if [ ! -e "$refuse_start" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$refuse_start" >/dev/null
+        as_root chmod +x "$refuse_start"
+        made=yes
+    fi
+    if ! { as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${lacking[@]}" \
+            >/dev/null; }; then
+        say "SKIP ${lacking[*]}: the installation failed"
+    fi
+    if [ -n "$made" ]; then as_root rm -f "$refuse_start"; fi
+}
+
+case $purpose in demo | test | bench) ;; *) say "usage: scripts/setup.sh demo|test|bench"; exit 2 ;; esac
 check_rust
 install_missing
+if [ "$purpose" = bench ]; then install_peers; fi
 if [ "$purpose" = test ]; then
     make_venv
     fetch_java_drivers

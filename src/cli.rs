@@ -1,6 +1,7 @@
 //! The commands that aren't a room of their own: `serve`, `check`, `explain`, `schema`. They wire
 //! rooms together and print; they decide nothing about queries.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use margay::backend::Fleet;
 use margay::control::{Config, Control};
 use margay::model::NodeId;
 use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
-use margay::session::{Listener, Shared, Shutdown};
+use margay::session::{Cores, Listener, Shared, Shutdown};
 use margay::topology::{self, Database, Loaded, Overrides, Problem, Snapshot, Spread};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,7 +56,7 @@ fn all(problems: &[Problem]) -> String {
 pub fn check(rules: &Path) -> ExitCode {
     match topology::load(rules, &env) {
         Ok(loaded) => {
-            print!("{}", topology::check_text(&loaded));
+            say(&topology::check_text(&loaded));
             ExitCode::SUCCESS
         }
         Err(problems) => {
@@ -68,11 +69,14 @@ pub fn check(rules: &Path) -> ExitCode {
 }
 
 pub fn schema() -> anyhow::Result<ExitCode> {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&topology::schema::json_schema())?
-    );
+    let text = serde_json::to_string_pretty(&topology::schema::json_schema())?;
+    say(&(text + "\n"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard output. Who reads it may close it early (`margay schema | head`): that is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Rules without their secrets: explaining connects to nothing.
@@ -119,7 +123,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let mut refused = false;
     for sql in args.sql.iter().flat_map(|text| plan::split(text, true)) {
         let (text, failed) = explain_one(&planner, &view, &snapshot, sql.trim());
-        print!("{sql}\n{text}\n", sql = sql.trim());
+        say(&format!("{sql}\n{text}\n", sql = sql.trim()));
         refused |= failed;
     }
     Ok(if refused {
@@ -217,6 +221,15 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// As many as the machine has.
+fn cores() -> std::io::Result<Cores> {
+    let count = match std::env::var("MARGAY_CORES") {
+        Ok(text) => text.parse().unwrap_or(0),
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Cores::start(count)
+}
+
 async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'static) -> anyhow::Result<()> {
     let listen = snapshot.listen.clone();
     let fleet = Fleet::new(&snapshot);
@@ -253,7 +266,8 @@ async fn run(snapshot: Snapshot, load: impl Fn() -> Rules + Send + Sync + 'stati
     let stop = Shutdown::default();
     let listener = Listener::bind(address, shared, stop.clone())
         .await
-        .with_context(|| format!("listening on {address}"))?;
+        .with_context(|| format!("listening on {address}"))?
+        .on(cores().context("starting the threads")?);
     tracing::info!("PostgreSQL clients on {}", listener.local_addr()?);
     control.set_ready(true);
     let mut terminate = signal(SignalKind::terminate())?;

@@ -4,12 +4,12 @@
 use crate::model::Fault;
 use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
 
+use crate::execute::scatter;
 pub use crate::execute::{
-    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Hold,
-    Outlet, Request, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch, copy_channel, describe,
-    statement_key,
+    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Fetching,
+    Hold, Outlet, Portion, Request, Rows, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch,
+    copy_channel, describe, open, simple, statement_key,
 };
-use crate::execute::{scatter, simple};
 
 /// Values into the compiled statement: where it goes, and with which text.
 pub fn bind(
@@ -51,11 +51,13 @@ pub async fn run(
     message: Option<&[u8]>,
     client: &mut Client<'_>,
 ) -> Result<u64, Failure> {
-    hold.take_snapshot().await?;
+    // What is rare is boxed, so that the future of the usual case is small: it is moved for each statement.
+    if hold.needs_snapshot() {
+        Box::pin(hold.take_snapshot()).await?;
+    }
     let Some(task) = task(plan) else {
-        return scatter(hold, plan, text.as_bytes(), Request::Simple, client)
-            .await
-            .map(|outcome| outcome.rows());
+        let told = Box::pin(scatter(hold, plan, text.as_bytes(), Request::Simple, client)).await?;
+        return Ok(told.rows());
     };
     match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,
@@ -86,12 +88,43 @@ fn query(text: &str) -> Vec<u8> {
     message
 }
 
-/// The plan's tier, as it is counted and shown.
-pub fn tier(plan: &Plan) -> &'static str {
+/// How a statement was carried out, as it is counted and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    Single,
+    Scatter,
+    SplitWrite,
+    Everywhere,
+    Refused,
+}
+
+impl Tier {
+    pub const ALL: [Tier; 5] = [
+        Tier::Single,
+        Tier::Scatter,
+        Tier::SplitWrite,
+        Tier::Everywhere,
+        Tier::Refused,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Single => "single",
+            Tier::Scatter => "scatter",
+            Tier::SplitWrite => "split write",
+            Tier::Everywhere => "everywhere",
+            Tier::Refused => "refused",
+        }
+    }
+}
+
+pub fn tier(plan: &Plan) -> Tier {
     match &plan.merge {
-        Merge::Relay => "single",
-        Merge::Rows(_) => "scatter",
-        Merge::Sum => "split write",
-        Merge::Same => "everywhere",
+        Merge::Relay => Tier::Single,
+        Merge::Rows(_) => Tier::Scatter,
+        Merge::Sum => Tier::SplitWrite,
+        Merge::Same => Tier::Everywhere,
+        Merge::CopyOut(_) => Tier::Scatter,
+        Merge::CopyIn(_) => Tier::SplitWrite,
     }
 }

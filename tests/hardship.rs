@@ -493,6 +493,7 @@ async fn a_proxy_that_starts_while_a_node_is_down_serves_the_others() {
     assert!(
         nodes
             .iter()
+            .filter(|node| !node[0].ends_with(".shell"))
             .all(|node| node[6].parse::<u64>().expect("a number") > 0),
         "{nodes:?}"
     );

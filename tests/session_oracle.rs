@@ -34,6 +34,8 @@ async fn answers_are_those_of_one_server_frame_by_frame() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session_exchanges/corpus.txt");
     let corpus = session_exchanges::read(&std::fs::read_to_string(path).expect("the corpus"));
     assert!(corpus.len() > 50, "the corpus is there");
+    // `MARGAY_SHOW=COPY cargo test … -- --nocapture` prints what the exchanges of such names answer.
+    let shown = std::env::var("MARGAY_SHOW").ok();
     let mut differences = Vec::new();
     for table in ["lefts", "rights", "spread", "everywhere"] {
         for exchange in corpus.iter().filter(|e| e.is_played_on(table)) {
@@ -46,6 +48,9 @@ async fn answers_are_those_of_one_server_frame_by_frame() {
             }
             let (ours, theirs) =
                 tokio::join!(exchange.play(&mut ours, table), exchange.play(&mut theirs, table));
+            if shown.as_ref().is_some_and(|part| exchange.name.contains(part)) {
+                eprintln!("{table}: {}\n  {}", exchange.name, ours.join("\n  "));
+            }
             if ours != theirs {
                 differences.push(difference(table, &exchange.name, &ours, &theirs));
             }

@@ -6,13 +6,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::runtime::{Handle, Id};
 
 use super::cancel::CancelTarget;
 use super::login;
@@ -79,11 +80,17 @@ pub struct Conn {
     written: usize,
     track: Track,
     broken: bool,
+    /// Made when it is first asked for: after the login it doesn't change.
+    cancel: OnceLock<Arc<CancelTarget>>,
     prepared: Prepared,
     /// Settings applied on it, beyond the server's defaults. Whoever changes them on the server changes this.
     pub settings: Arc<Settings>,
-    created: Instant,
+    /// NotificationResponses that came with answers which no client sees: whoever ran these passes them on.
+    pub notifications: Vec<Frame>,
+    pub(super) created: Instant,
     pub(super) returned: Instant,
+    /// The runtime that watches its socket.
+    home: Id,
     /// Of its server; None outside of a pool.
     tally: Option<Arc<Tally>>,
     breaker: Option<Arc<Breaker>>,
@@ -98,6 +105,7 @@ impl Conn {
             .map_err(|refusal| refusal.fault)
     }
 
+    /// Within a runtime, which watches the socket from then on.
     pub(super) fn new(stream: Stream, peer: Peer) -> Self {
         let now = Instant::now();
         Self {
@@ -111,10 +119,13 @@ impl Conn {
             written: 0,
             track: Track::new(),
             broken: false,
+            cancel: OnceLock::new(),
             prepared: Prepared::default(),
             settings: Arc::default(),
+            notifications: Vec::new(),
             created: now,
             returned: now,
+            home: Handle::current().id(),
             tally: None,
             breaker: None,
         }
@@ -198,6 +209,10 @@ impl Conn {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.is_empty() {
+            // From the start of the buffer again, which the processor's caches still hold.
+            let _ = self.input.try_reclaim(self.read_size);
+        }
         if self.input.capacity() - self.input.len() < MIN_READ / 2 {
             self.input.reserve(self.read_size);
         }
@@ -450,8 +465,9 @@ impl Conn {
     }
 
     /// How to cancel what runs on this connection, from any task.
-    pub fn cancel_key(&self) -> CancelTarget {
-        CancelTarget::new(self.peer.clone(), self.track.pid, self.track.secret.clone())
+    pub fn cancel_key(&self) -> Arc<CancelTarget> {
+        let target = || CancelTarget::new(self.peer.clone(), self.track.pid, self.track.secret.clone());
+        Arc::clone(self.cancel.get_or_init(|| Arc::new(target())))
     }
 
     pub fn age(&self) -> Duration {
@@ -482,10 +498,28 @@ impl Conn {
         self.prepared.forget_all();
     }
 
+    /// The runtime that watches its socket. Used from another one it works as well, but each answer costs a
+    /// wake-up from thread to thread.
+    pub(super) fn home(&self) -> Id {
+        self.home
+    }
+
+    /// Has the present runtime (`here`) watch the socket. Nothing may be under way.
+    pub(super) fn move_here(&mut self, here: Id) -> io::Result<()> {
+        self.stream.move_here()?;
+        self.home = here;
+        Ok(())
+    }
+
+    /// `close_evicted` has something to do.
+    pub(super) fn has_to_close(&self) -> bool {
+        self.prepared.evicted() >= CLOSE_BATCH
+    }
+
     /// Closes on the server what was evicted, if it is much. The pool calls it; who holds a
     /// connection for long calls it at an idle moment.
     pub async fn close_evicted(&mut self) -> Result<(), Fault> {
-        if self.prepared.evicted() < CLOSE_BATCH {
+        if !self.has_to_close() {
             return Ok(());
         }
         for name in self.prepared.take_evicted() {

@@ -113,12 +113,12 @@ impl Fleet {
     /// A connection to the right server of a node. Faults: NODE_DOWN, POOL_TIMEOUT, SERVER_LOGIN.
     pub async fn checkout(&self, node: NodeId, want: &Want<'_>) -> Result<Lease, Fault> {
         let state = self.node(node)?;
+        let now = Instant::now();
         if let Want::Read { policy, after } = want {
             let mut tried: Tried = 0;
-            let now = Instant::now();
             while let Some(id) = choice::replica(&state, policy, *after, now, tried) {
-                let server = state.servers[id.index()].clone();
-                match Lease::take(server.clone(), self.login.as_ref(), node, id).await {
+                let server = &state.servers[id.index()];
+                match Lease::take(server, self.login.as_ref(), node, id, now).await {
                     Ok(lease) => return Ok(lease),
                     // It is alive and busy: so are the others, or it would not have been chosen.
                     Err(fault) if fault.code == Code::POOL_TIMEOUT => return Err(fault),
@@ -128,28 +128,26 @@ impl Fleet {
                         return Err(fault);
                     }
                     Err(_) if self.login.is_some() => {}
-                    Err(fault) => suspect(&server, &fault),
+                    Err(fault) => suspect(server, &fault),
                 }
                 tried |= 1 << id.0;
             }
         }
-        let primary = state
-            .primary()
-            .and_then(|id| Some((id, state.server(id)?.clone())));
+        let primary = state.primary().and_then(|id| Some((id, state.server(id)?)));
         let Some((id, server)) = primary else {
             let message = format!("no server of node {} is its primary at the moment", state.name);
             return Err(Fault::new(Code::NODE_DOWN, message));
         };
-        Lease::take(server, self.login.as_ref(), node, id).await
+        Lease::take(server, self.login.as_ref(), node, id, now).await
     }
 
     /// A connection to one particular server, for `control` and tests of what a server holds.
     pub async fn checkout_server(&self, node: NodeId, id: ServerId) -> Result<Lease, Fault> {
         let state = self.node(node)?;
-        let server = state.server(id).cloned();
+        let server = state.server(id);
         let server =
             server.ok_or_else(|| Fault::new(Code::NODE_DOWN, "the server is not in the rules any more"))?;
-        Lease::take(server, self.login.as_ref(), node, id).await
+        Lease::take(server, self.login.as_ref(), node, id, Instant::now()).await
     }
 
     /// One lease per entry, in the order given; taken in the order of node ids, so that two scatters

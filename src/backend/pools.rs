@@ -11,7 +11,7 @@ use crate::topology::{self, Login, PoolLimits};
 
 pub(super) struct Pools {
     /// Of the server's own login.
-    pub own: Pool,
+    pub own: Arc<Pool>,
     /// Made when first used.
     others: RwLock<HashMap<Arc<Login>, Arc<Pool>>>,
     server: Arc<topology::Server>,
@@ -22,7 +22,7 @@ pub(super) struct Pools {
 impl Pools {
     pub fn new(server: Arc<topology::Server>, limits: PoolLimits, tally: Arc<Tally>) -> Self {
         Self {
-            own: Pool::new(server.clone(), &limits, tally.clone()),
+            own: Arc::new(Pool::new(server.clone(), &limits, tally.clone())),
             others: RwLock::default(),
             server,
             limits,

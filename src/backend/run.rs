@@ -113,6 +113,7 @@ impl Conn {
                 b'E' => {
                     failure.get_or_insert(ServerError { frame });
                 }
+                b'A' => self.notifications.push(frame),
                 b'G' => frontend::copy_fail(self.write_buf(), b"COPY is not expected here"),
                 b'Z' => return failure.map_or(Ok(answer), |error| Err(RunError::Server(error))),
                 _ => {}

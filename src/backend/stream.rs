@@ -139,6 +139,19 @@ impl Stream {
         }
     }
 
+    /// Has the present runtime watch the socket from now on.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => move_tcp(stream),
+            Self::Unix(stream) => {
+                let same = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
+                *stream = UnixStream::from_std(same)?;
+                Ok(())
+            }
+            Self::Tls(stream) => move_tcp(stream.get_mut().0),
+        }
+    }
+
     /// Reads what is there. Costs no system call as long as nothing has come in.
     pub fn try_read_buf(&mut self, buf: &mut BytesMut) -> io::Result<usize> {
         match self {
@@ -154,6 +167,13 @@ impl Stream {
             }
         }
     }
+}
+
+/// Under another descriptor: the old one is let go by the old runtime as it is dropped.
+fn move_tcp(stream: &mut TcpStream) -> io::Result<()> {
+    let same = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+    *stream = TcpStream::from_std(same)?;
+    Ok(())
 }
 
 fn denied(why: &str) -> io::Error {

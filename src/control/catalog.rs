@@ -70,9 +70,8 @@ pub fn assemble(
         let named = physical_names(database);
         // Views are those of the shell, if there is one: they may be on any nodes.
         let loose = known.iter().filter(|(name, info)| {
-            !database.tables.contains_key(*name)
-                && !named.contains(*name)
-                && !(info.is_view && database.shell.is_some())
+            let of_shell = info.is_view && database.shell.is_some();
+            !(database.tables.contains_key(*name) || named.contains(*name) || of_shell)
         });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
     }

@@ -255,10 +255,10 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
             };
             let physical = TableName::new(schema.as_str(), table);
             let (logical, text) = match shards.get(&physical) {
-                Some(of) => (
-                    of.clone(),
-                    database.logical_text(text).unwrap_or_else(|| text.clone()),
-                ),
+                Some((of, shard)) => {
+                    let text = database.logical_text(text).unwrap_or_else(|| text.clone());
+                    (of.clone(), without_number(&text, *shard))
+                }
                 None => (physical.clone(), text.clone()),
             };
             let is_bearer = nodes_of(database, &logical)
@@ -285,8 +285,29 @@ fn bears(database: &Database, name: &TableName, node: NodeId) -> TableName {
     }
 }
 
-/// Shards that are tables of their own → their logical table.
-fn shards(database: &Database) -> HashMap<TableName, TableName> {
+/// Indexes, and constraints that stand on one, bear the number of their shard where it is a table of its own
+/// (`plan`'s DDL gives it): here their names without it.
+fn without_number(text: &str, shard: i32) -> String {
+    let ends = [format!("_{shard}"), format!("_{shard}\"")];
+    let words: Vec<&str> = text.split(' ').collect();
+    let named = |at: usize| match words.get(at.wrapping_sub(1)) {
+        Some(&"INDEX") => true,
+        Some(&"CONSTRAINT") => matches!(words.get(at + 1), Some(&("UNIQUE" | "PRIMARY" | "EXCLUDE"))),
+        Some(_) | None => false,
+    };
+    let stripped = words.iter().enumerate().map(|(at, word)| {
+        let [plain, quoted] = &ends;
+        match (named(at), word.strip_suffix(plain), word.strip_suffix(quoted)) {
+            (true, Some(name), _) => name.to_owned(),
+            (true, None, Some(name)) => format!("{name}\""),
+            (true, None, None) | (false, _, _) => (*word).to_owned(),
+        }
+    });
+    stripped.collect::<Vec<_>>().join(" ")
+}
+
+/// Shards that are tables of their own → their logical table, and which of it they are.
+fn shards(database: &Database) -> HashMap<TableName, (TableName, i32)> {
     let mut out = HashMap::new();
     for table in database.tables.values() {
         if let Spread::Sharded(sharding) = &table.spread
@@ -296,7 +317,7 @@ fn shards(database: &Database) -> HashMap<TableName, TableName> {
                 let name = physical_name(table, crate::model::ShardId(shard));
                 out.insert(
                     TableName::new(table.name.schema.clone(), name),
-                    table.name.clone(),
+                    (table.name.clone(), shard),
                 );
             }
         }

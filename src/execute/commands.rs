@@ -115,7 +115,8 @@ impl Hold {
         Ok(())
     }
 
-    pub async fn release_savepoint(&mut self, name: &str) -> Result<(), Failure> {
+    /// Gives the savepoint's place in the log.
+    pub async fn release_savepoint(&mut self, name: &str) -> Result<usize, Failure> {
         let at = match &self.txn {
             Txn::Open(block) if !block.implicit => block.savepoint(name),
             Txn::Idle | Txn::Open(_) => return Err(needs_block("RELEASE SAVEPOINT")),
@@ -132,10 +133,11 @@ impl Hold {
                 index <= at || matches!(entry, Logged::Set(_))
             });
         }
-        Ok(())
+        Ok(at)
     }
 
-    pub async fn rollback_to(&mut self, name: &str) -> Result<(), Failure> {
+    /// Gives the savepoint's place in the log: what was opened behind it is gone.
+    pub async fn rollback_to(&mut self, name: &str) -> Result<usize, Failure> {
         let (at, lost) = match &self.txn {
             Txn::Idle => return Err(needs_block("ROLLBACK TO SAVEPOINT")),
             Txn::Open(block) if block.implicit => return Err(needs_block("ROLLBACK TO SAVEPOINT")),
@@ -165,7 +167,7 @@ impl Hold {
             Txn::Idle => Txn::Idle,
             Txn::Open(block) | Txn::Failed(block) => Txn::Open(block),
         };
-        Ok(())
+        Ok(at)
     }
 
     /// ROLLBACK, and the end of a failed transaction.

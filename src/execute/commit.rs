@@ -41,7 +41,7 @@ pub enum Ended {
 }
 
 /// Transactions by how they ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     pub one_phase: u64,
     pub two_phase: u64,
@@ -76,6 +76,10 @@ impl Hold {
         let before = Arc::clone(&block.before);
         let sets = block.has_sets();
         let (writers, readers): (Vec<_>, Vec<_>) = block.branches.into_iter().partition(|b| b.wrote);
+        // A transaction with LISTEN or NOTIFY can't be prepared. These are on one node alone (`anywhere`), so it
+        // coordinates: its own transaction is committed as it is.
+        let mut writers = writers;
+        writers.sort_by_key(|branch| branch.node != self.database.anywhere);
         let result = if two_phase {
             let (readers, result) = futures_util::join!(end_readers(readers), two_phases(self, writers));
             self.let_go(readers, sets);

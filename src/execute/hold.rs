@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 
-use crate::backend::{Fleet, Lease, Settings, TxStatus, Want};
+use crate::backend::{Fleet, Frame, Lease, Settings, TxStatus, Want};
 use crate::model::{Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
@@ -33,10 +33,14 @@ pub struct Hold {
     pub counted: super::commit::Counted,
     /// When this session's last commit on a node was acknowledged.
     wrote_at: Vec<(NodeId, Instant)>,
-    /// The session left state on its connection: it stays with the client.
-    pins: bool,
+    /// The session left state on a connection to this node: it stays with the client.
+    pins: Option<NodeId>,
     pinned: Option<Lease>,
     pub(super) decisions: Arc<Decisions>,
+    /// Notifications that came with answers of Margay's own.
+    notified: Vec<Frame>,
+    /// Portals that were opened over several parts.
+    portals: u64,
     /// What a server's parameters are after a transaction in which something was SET.
     news: Vec<Parameter>,
 }
@@ -63,11 +67,18 @@ impl Hold {
             answered: Vec::new(),
             counted: super::commit::Counted::default(),
             wrote_at: Vec::new(),
-            pins: false,
+            pins: None,
+            notified: Vec::new(),
             pinned: None,
             decisions,
+            portals: 0,
             news: Vec::new(),
         }
+    }
+
+    pub(super) fn next_portal(&mut self) -> u64 {
+        self.portals += 1;
+        self.portals
     }
 
     pub fn nodes(&self) -> &[NodeId] {
@@ -109,14 +120,17 @@ impl Hold {
             .copied()
             .filter(|n| self.branch_index(*n, role).is_none())
             .collect();
-        let mut fresh = if missing.is_empty() {
+        // What the client keeps is taken by `seat` below.
+        let kept = self.pinned.as_ref().map(Lease::node);
+        let wants: Vec<_> = missing
+            .iter()
+            .filter(|n| Some(**n) != kept)
+            .map(|n| (*n, self.want(*n, replica_will_do)))
+            .collect();
+        let mut fresh = if wants.is_empty() {
             Vec::new()
         } else {
             let fleet = Arc::clone(&self.fleet);
-            let wants: Vec<_> = missing
-                .iter()
-                .map(|n| (*n, self.want(*n, replica_will_do)))
-                .collect();
             fleet.checkout_many(&wants).await?
         };
         let mut seats = Vec::with_capacity(nodes.len());
@@ -202,19 +216,28 @@ impl Hold {
 
     /// From now on the connection stays with this client.
     pub fn pin(&mut self, seat: &mut Seat) {
-        if !self.pins {
-            self.pins = true;
+        if self.pins.is_none() {
+            self.pins = Some(seat.lease.node());
             seat.lease.detach();
         }
     }
 
     pub fn is_pinned(&self) -> bool {
-        self.pins
+        self.pins.is_some()
+    }
+
+    /// What the server says on the connection that the client keeps, while nothing runs on it. Never, if
+    /// there is none. Cancel-safe.
+    pub async fn kept_frame(&mut self) -> Result<Frame, Fault> {
+        match &mut self.pinned {
+            Some(lease) => lease.next_frame().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// DISCARD ALL and the like have cleared the state that made the session keep its connection.
     pub fn unpin(&mut self) {
-        self.pins = false;
+        self.pins = None;
         self.pinned = None;
     }
 
@@ -261,27 +284,37 @@ impl Hold {
 
     /// The transaction (or the session's default) is READ ONLY.
     pub fn is_read_only(&self) -> bool {
-        self.txn
-            .block()
-            .and_then(|block| block.modes.read_only)
-            .unwrap_or_else(|| {
-                let value = self
-                    .settings
-                    .get("default_transaction_read_only")
-                    .unwrap_or_default();
-                matches!(
-                    value.trim_matches('\'').to_ascii_lowercase().as_str(),
-                    "on" | "true" | "yes" | "1"
-                )
-            })
+        self.block_read_only().unwrap_or_else(|| self.default_read_only())
+    }
+
+    /// What the open transaction says itself.
+    pub fn block_read_only(&self) -> Option<bool> {
+        self.txn.block().and_then(|block| block.modes.read_only)
+    }
+
+    /// By the session's settings.
+    pub fn default_read_only(&self) -> bool {
+        let value = self.settings.get("default_transaction_read_only");
+        matches!(
+            value
+                .unwrap_or_default()
+                .trim_matches('\'')
+                .to_ascii_lowercase()
+                .as_str(),
+            "on" | "true" | "yes" | "1"
+        )
     }
 
     /// Back to the pool, or to the client that it is pinned to.
-    pub(super) fn release(&mut self, lease: Lease) {
-        if self.pins && !lease.is_broken() {
-            self.pinned = Some(lease);
-        } else if lease.is_broken() {
-            self.pins = self.pinned.is_some();
+    pub(super) fn release(&mut self, mut lease: Lease) {
+        self.notified.append(&mut lease.notifications);
+        let kept = self.pins == Some(lease.node()) && lease.server().role() != crate::backend::Role::Replica;
+        if kept && self.pinned.is_none() {
+            if lease.is_broken() {
+                self.pins = None;
+            } else {
+                self.pinned = Some(lease);
+            }
         }
     }
 
@@ -334,7 +367,7 @@ impl Hold {
     }
 
     fn add_branch(&mut self, lease: &Lease, replica_will_do: bool) -> Option<usize> {
-        let pinned = self.pins;
+        let pinned = self.pins == Some(lease.node());
         let primary = !replica_will_do || pinned || lease.server().role() != crate::backend::Role::Replica;
         let block = self.txn.block_mut()?;
         block.branches.push(Branch {
@@ -346,15 +379,26 @@ impl Hold {
         Some(block.branches.len() - 1)
     }
 
-    /// REPEATABLE READ over several nodes: all of them take their snapshot now, at once.
-    pub async fn take_snapshot(&mut self) -> Result<(), Failure> {
+    /// `take_snapshot` has something to do, or to refuse.
+    pub fn needs_snapshot(&self) -> bool {
+        self.snapshot_isolation().is_some()
+    }
+
+    /// The isolation of an open transaction whose statements, on whatever nodes, share one snapshot that
+    /// isn't taken yet.
+    fn snapshot_isolation(&self) -> Option<Isolation> {
         let isolation = match &self.txn {
             Txn::Open(block) if !block.snapshot_taken => block.isolation(&self.settings),
-            Txn::Idle | Txn::Open(_) | Txn::Failed(_) => return Ok(()),
+            Txn::Idle | Txn::Open(_) | Txn::Failed(_) => return None,
         };
-        if self.nodes.len() == 1 || isolation == Isolation::ReadCommitted {
+        (self.nodes.len() > 1 && isolation != Isolation::ReadCommitted).then_some(isolation)
+    }
+
+    /// REPEATABLE READ over several nodes: all of them take their snapshot now, at once.
+    pub async fn take_snapshot(&mut self) -> Result<(), Failure> {
+        let Some(isolation) = self.snapshot_isolation() else {
             return Ok(());
-        }
+        };
         if isolation == Isolation::Serializable {
             return Err(Failure::Margay(super::commands::serializable(
                 &self.database.name,
@@ -404,6 +448,9 @@ impl Hold {
         for (name, value) in self.news.drain(..) {
             statuses.report_pair(&name, &value, out);
         }
+        for frame in self.notified.drain(..) {
+            out.extend_from_slice(&frame.bytes);
+        }
     }
 
     /// Runs SQL of Margay's own on the connection that a statement on `node` would get.
@@ -411,6 +458,19 @@ impl Hold {
         let mut seat = self.seat(node, Role::Primary).await?;
         frontend::query(seat.lease.write_buf(), sql.as_bytes());
         let result = quiet_answers(&mut seat.lease).await;
+        self.leave(seat, false);
+        result
+    }
+
+    /// DEALLOCATE ALL on the connection that the session keeps, if it has one.
+    pub async fn forget_prepared(&mut self) -> Result<(), Failure> {
+        if self.pins.is_none() {
+            return Ok(());
+        }
+        let mut seat = self.seat(self.database.anywhere, Role::Primary).await?;
+        frontend::query(seat.lease.write_buf(), b"DEALLOCATE ALL");
+        let result = quiet_answers(&mut seat.lease).await;
+        seat.lease.forget_all_prepared();
         self.leave(seat, false);
         result
     }
@@ -431,6 +491,9 @@ pub(super) async fn quiet_answers(lease: &mut Lease) -> Result<(), Failure> {
             Ok(frame) => frame,
             Err(fault) => return Err(failure.unwrap_or(Failure::Margay(fault))),
         };
+        if frame.tag == b'A' {
+            lease.notifications.push(frame.clone());
+        }
         if frame.tag == b'E' {
             failure.get_or_insert(Failure::Server(frame));
         }

@@ -28,6 +28,14 @@ pub(super) enum Event {
     Row(usize, Frame),
     /// A part's command tag, without its zero byte.
     Complete(usize, Bytes),
+    /// BindComplete.
+    Bound,
+    /// Bodies of CopyInResponse and CopyOutResponse.
+    CopyIn(Bytes),
+    CopyOut(Bytes),
+    /// What is in a CopyData message.
+    CopyData(usize, Bytes),
+    CopyDone(usize),
     /// Nothing of interest, but something was read.
     Other,
 }
@@ -78,15 +86,17 @@ impl Lane {
                 client.out.pass(&frame.bytes).await;
                 Event::Other
             }
-            (b'I' | b'1' | b'2' | b'3' | b'n' | b't' | b'N' | b'A', _) => Event::Other,
-            (b'G' | b'H' | b'W' | b'd' | b'c', _) => {
-                self.seat.lease.mark_broken();
-                return Err(Fault::new(
-                    Code::UNSUPPORTED_STATEMENT,
-                    "COPY over several nodes is not supported",
-                )
-                .into());
+            // Of the one connection that the client keeps.
+            (b'A', _) => {
+                client.out.pass(&frame.bytes).await;
+                Event::Other
             }
+            (b'2', _) => Event::Bound,
+            (b'I' | b'1' | b'3' | b'n' | b't' | b'N', _) => Event::Other,
+            (b'G', Some(_)) => Event::CopyIn(frame.bytes.slice(5..)),
+            (b'H', Some(_)) => Event::CopyOut(frame.bytes.slice(5..)),
+            (b'd', Some(part)) => Event::CopyData(part, frame.bytes.slice(5..)),
+            (b'c', Some(part)) => Event::CopyDone(part),
             (_, _) => {
                 self.seat.lease.mark_broken();
                 return Err(Fault::new(Code::SERVER_PROTOCOL, "a server sent a message out of turn").into());

@@ -10,6 +10,9 @@ const HOLD_BYTES: usize = 64 << 10;
 /// the client sees first rows early, and small answers still go out in one write.
 const EARLY_BYTES: usize = 8 << 10;
 
+/// A larger buffer isn't kept: there may be thousands of clients that do nothing.
+const KEEP_BYTES: usize = 4 << 10;
+
 pub struct Outlet {
     socket: Box<dyn AsyncWrite + Send + Unpin>,
     buf: BytesMut,
@@ -22,7 +25,7 @@ impl Outlet {
     pub fn new(socket: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
         Self {
             socket,
-            buf: BytesMut::with_capacity(8 << 10),
+            buf: BytesMut::new(),
             sent: 0,
             gone: false,
         }
@@ -67,6 +70,9 @@ impl Outlet {
             self.gone = true;
         }
         self.buf.clear();
+        if self.buf.capacity() > KEEP_BYTES {
+            self.buf = BytesMut::new();
+        }
     }
 
     /// The client can't be written to any more.

@@ -9,13 +9,19 @@ use futures_util::future::join_all;
 
 use crate::backend::{Settings, StatementName};
 use crate::merge::{Described, Merger, Step, same_tags, sum_tags, widen_formats, with_count};
-use crate::model::{Fault, NodeId};
+use crate::model::{Code, Fault, NodeId};
 use crate::plan::{Merge, Plan, RowMerge, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frontend::{self, Bind, Target};
 
+use super::copy_in::copy_in;
+use super::copy_out::copy_out;
 use super::lane::{Event, Lane, any};
+use super::single::is_stale;
 use super::{Client, Failure, Hold, Txn, statement_key};
+
+/// Connections tried whose prepared statements turn out to be out of date.
+const MAX_TRIES: u32 = 16;
 
 /// How the client asked.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +34,21 @@ pub enum Request<'r> {
         bind: &'r Bind<'r>,
         describe: bool,
         max_rows: u32,
+        /// The client waits for BindComplete: it comes when a server has taken the values.
+        owes_bind: bool,
+    },
+    /// EXECUTE in SQL: as bound parameters for the servers, as a plain statement for the client.
+    Executed {
+        types: &'r [u32],
+        bind: &'r Bind<'r>,
+        describe: bool,
     },
 }
 
 impl Request<'_> {
     fn max_rows(self) -> u64 {
         match self {
-            Request::Simple | Request::Extended { max_rows: 0, .. } => u64::MAX,
+            Request::Simple | Request::Executed { .. } | Request::Extended { max_rows: 0, .. } => u64::MAX,
             Request::Extended { max_rows, .. } => u64::from(max_rows),
         }
     }
@@ -45,7 +59,7 @@ impl Request<'_> {
 pub enum Told {
     /// With this command tag.
     Complete(String),
-    /// At the row limit of Execute. The rows behind it are gone: the portal can't be fetched on.
+    /// At the row limit of Execute, of a write. Its rows behind it are gone: the portal can't be fetched on.
     Suspended { rows: u64 },
 }
 
@@ -68,17 +82,30 @@ pub async fn scatter(
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
     let own = matches!(hold.txn, Txn::Idle) && plan.writes && !plan.outside_txn;
-    if own {
-        hold.begin_implicit();
-    }
-    let result = run(hold, plan, text, request, client).await;
-    let result = match result {
-        Ok(outcome) if own => hold.commit().await.map(|_| outcome),
-        Err(failure) if own => {
-            hold.rollback().await;
-            Err(failure)
+    let alone = own || matches!(hold.txn, Txn::Idle);
+    let mark = client.out.mark();
+    let mut tries = 0;
+    let result = loop {
+        tries += 1;
+        if own {
+            hold.begin_implicit();
         }
-        other => other,
+        let result = run(hold, plan, text, request, client).await;
+        let failure = match result {
+            Ok(outcome) if own => break hold.commit().await.map(|_| outcome),
+            Ok(outcome) => break Ok(outcome),
+            Err(failure) => failure,
+        };
+        if own {
+            hold.rollback().await;
+        }
+        // Statements prepared before their tables changed; connections that broke while they were idle.
+        let lost = failure.code_name() == Code::SERVER_LOST.name || failure.sqlstate() == "57P01";
+        let again = is_stale(&failure) || (!plan.writes && lost);
+        let most = if is_stale(&failure) { MAX_TRIES } else { 2 };
+        if !(alone && again && tries < most && client.out.take_back(mark)) {
+            break Err(failure);
+        }
     };
     let outcome = result?;
     match &outcome {
@@ -128,6 +155,14 @@ async fn run(
             rows(&mut lanes, plan, rule, &settings, request, client).await
         }
         Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, leading, plan, request, client).await,
+        Merge::CopyOut(copy) => {
+            send(&mut lanes).await;
+            copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await
+        }
+        Merge::CopyIn(copy) => {
+            send(&mut lanes).await;
+            copy_in(&mut lanes, plan.parts.len(), copy, request, client).await
+        }
     };
     if result.is_err()
         && lanes
@@ -135,6 +170,9 @@ async fn run(
             .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
     {
         hold.using.cancel_all().await;
+    }
+    if result.as_ref().is_err_and(is_stale) {
+        lanes.iter_mut().for_each(|lane| lane.seat.lease.poison());
     }
     // What is left of the answers: rows behind a LIMIT, or the end of what was cancelled.
     join_all(
@@ -158,14 +196,10 @@ async fn send(lanes: &mut [Lane]) {
 
 fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settings: (&Settings, u64)) {
     let lease = &mut lane.seat.lease;
+    let max_rows = u32::try_from(request.max_rows()).unwrap_or_default();
     match request {
         Request::Simple => frontend::query(lease.write_buf(), text),
-        Request::Extended {
-            types,
-            bind,
-            max_rows,
-            ..
-        } => {
+        Request::Extended { types, bind, .. } | Request::Executed { types, bind, .. } => {
             let (name, fresh) = if plan.once {
                 (StatementName::from(""), true)
             } else {
@@ -177,7 +211,7 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             }
             let hidden = match &plan.merge {
                 Merge::Rows(rule) => rule.hidden,
-                Merge::Relay | Merge::Sum | Merge::Same => 0,
+                Merge::Relay | Merge::Sum | Merge::Same | Merge::CopyOut(_) | Merge::CopyIn(_) => 0,
             };
             let formats: Vec<i16> = bind.formats.iter().collect();
             let results: Vec<i16> = bind.result_formats.iter().collect();
@@ -192,7 +226,12 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             );
             frontend::describe(out, Target::Portal, b"");
             frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
-            frontend::sync(out);
+            // A server that waits for COPY data would ignore a Sync: it follows the data.
+            if matches!(plan.merge, Merge::CopyIn(_)) {
+                frontend::flush(out);
+            } else {
+                frontend::sync(out);
+            }
         }
     }
 }
@@ -205,22 +244,56 @@ fn part_limit(merge: &Merge, max_rows: u32) -> u32 {
             i32::try_from(wanted).map_or(0, |n| n as u32)
         }
         // Writes always run to their end, and groups need all their rows.
-        Merge::Rows(_) | Merge::Relay | Merge::Sum | Merge::Same => 0,
+        Merge::Rows(_) | Merge::Relay | Merge::Sum | Merge::Same | Merge::CopyOut(_) | Merge::CopyIn(_) => 0,
     }
 }
 
 fn wants_description(request: Request<'_>) -> bool {
     match request {
         Request::Simple => true,
+        Request::Extended { describe, .. } | Request::Executed { describe, .. } => describe,
+    }
+}
+
+/// A server has taken the values: the first one that says so is told.
+pub(super) fn bound(request: Request<'_>, told: &mut bool, client: &mut Client<'_>) {
+    let owes = matches!(request, Request::Extended { owes_bind: true, .. });
+    if owes && !std::mem::replace(told, true) {
+        backend::bind_complete(client.out.buf());
+    }
+}
+
+/// The client asked for columns, and there are none.
+pub(super) fn wants_no_data(request: Request<'_>) -> bool {
+    match request {
+        Request::Simple | Request::Executed { .. } => false,
         Request::Extended { describe, .. } => describe,
     }
 }
 
-fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
+pub(super) fn put(client: &mut Client<'_>, tag: u8, body: &[u8]) {
     let out = client.out.buf();
     out.put_u8(tag);
     out.put_u32(body.len() as u32 + 4);
     out.put_slice(body);
+}
+
+/// What the merge must know of the rows.
+pub(super) fn described<'d>(
+    description: &'d [u8],
+    settings: &Settings,
+    client: &Client<'_>,
+) -> Described<'d> {
+    Described {
+        description,
+        formats: None,
+        same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
+        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
+            v.trim_matches('\'')
+                .parse::<i32>()
+                .is_ok_and(|digits| digits >= 1)
+        }),
+    }
 }
 
 /// Rows of several parts, merged as the plan says.
@@ -233,18 +306,8 @@ async fn rows(
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
     let max_rows = request.max_rows();
-    let description = first_description(lanes, client).await?;
-    let described = Described {
-        description: &description,
-        formats: None,
-        same_encoding: client.statuses.get("client_encoding") == client.statuses.get("server_encoding"),
-        exact_floats: settings.get("extra_float_digits").is_none_or(|v| {
-            v.trim_matches('\'')
-                .parse::<i32>()
-                .is_ok_and(|digits| digits >= 1)
-        }),
-    };
-    let mut merger = Merger::new(rule, plan.parts.len(), &described)?;
+    let description = first_description(lanes, request, client).await?;
+    let mut merger = Merger::new(rule, plan.parts.len(), &described(&description, settings, client))?;
     if wants_description(request) {
         let body = merger.client_description();
         put(client, b'T', &body);
@@ -286,21 +349,40 @@ async fn rows(
             }
             Event::Row(part, frame) => merger.push(part, frame.bytes.slice(5..))?,
             Event::Complete(part, _) => merger.finish(part)?,
-            Event::Other => {}
+            Event::Other | Event::Bound => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
         }
     }
     let told = if through { relayed } else { merger.given() };
     Ok(Told::Complete(with_count("SELECT", told)))
 }
 
+fn out_of_turn() -> Fault {
+    Fault::new(
+        Code::SERVER_PROTOCOL,
+        "a server began a COPY that was not asked for",
+    )
+}
+
 /// Reads the lane of the first part up to its RowDescription.
-async fn first_description(lanes: &mut [Lane], client: &mut Client<'_>) -> Result<Bytes, Failure> {
+async fn first_description(
+    lanes: &mut [Lane],
+    request: Request<'_>,
+    client: &mut Client<'_>,
+) -> Result<Bytes, Failure> {
+    let mut bound_told = false;
     let lane = lanes.iter_mut().find(|lane| lane.parts.front() == Some(&0));
     let lane = lane.ok_or_else(|| Fault::internal("a plan without parts"))?;
     loop {
         match lane.next(client, true).await? {
             Event::Description(_, body) => return Ok(body),
+            Event::Bound => bound(request, &mut bound_told, client),
             Event::Other => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
             Event::Row(..) | Event::Complete(..) => {
                 return Err(Fault::internal("a part that should return rows returned none").into());
             }
@@ -319,9 +401,14 @@ async fn writes(
 ) -> Result<Told, Failure> {
     let (max_rows, mut rows) = (request.max_rows(), 0u64);
     let same = plan.merge == Merge::Same;
+    let mut bound_told = false;
     let mut tags: Vec<Bytes> = vec![Bytes::new(); plan.parts.len()];
     let mut told = !matches!(request, Request::Extended { describe: true, .. });
-    let simple = matches!(request, Request::Simple);
+    // Without a Describe the columns are told where there are rows, and nothing where there are none.
+    let simple = matches!(
+        request,
+        Request::Simple | Request::Executed { describe: true, .. }
+    );
     let mut simple_told = !simple;
     let mut sent = if leading > 0 { leading } else { lanes.len() };
     send(&mut lanes[..sent]).await;
@@ -353,7 +440,11 @@ async fn writes(
                     *slot = tag;
                 }
             }
+            Event::Bound => bound(request, &mut bound_told, client),
             Event::Other => {}
+            Event::CopyIn(..) | Event::CopyOut(..) | Event::CopyData(..) | Event::CopyDone(_) => {
+                return Err(out_of_turn().into());
+            }
         }
     }
     if !told {

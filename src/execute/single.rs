@@ -74,7 +74,7 @@ pub async fn batch(
 }
 
 /// The connection's prepared statements are older than their tables.
-fn is_stale(failure: &Failure) -> bool {
+pub(super) fn is_stale(failure: &Failure) -> bool {
     match failure {
         Failure::Server(_) => {
             failure.sqlstate() == "0A000" && failure.message().starts_with("cached plan must not")
@@ -88,7 +88,9 @@ fn worth_another_try(failure: &Failure, on_replica: bool) -> bool {
         Failure::Margay(fault) => fault.code == Code::SERVER_LOST,
         // A recovery conflict is a replica's own affair too.
         Failure::Server(_) => {
-            on_replica && matches!(failure.sqlstate().as_str(), "25006" | "40001" | "57P01")
+            let state = failure.sqlstate();
+            // A connection that was ended from outside before it ran a read.
+            state == "57P01" || (on_replica && matches!(state.as_str(), "25006" | "40001"))
         }
     }
 }
@@ -100,11 +102,11 @@ pub async fn simple(
     message: &[u8],
     client: &mut Client<'_>,
 ) -> Result<u64, Failure> {
-    let exchange = batch(hold, task, client, |seat, exchange| {
+    let queue = |seat: &mut Seat, exchange: &mut Exchange| {
         seat.lease.queue(message);
         exchange.expect.push_back(Expect::Simple);
-    });
-    Ok(exchange.await?.rows)
+    };
+    Ok(batch(hold, task, client, queue).await?.rows)
 }
 
 /// The key of a prepared statement on server connections, which clients share. Everything that

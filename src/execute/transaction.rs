@@ -126,6 +126,11 @@ impl Block {
         sql
     }
 
+    /// How much was logged: what is opened now is ended by a rollback to an earlier savepoint.
+    pub fn depth(&self) -> usize {
+        self.log.len()
+    }
+
     /// Position of the latest savepoint of a name.
     pub(super) fn savepoint(&self, wanted: &str) -> Option<usize> {
         self.log.iter().rposition(|entry| match entry {

@@ -3,8 +3,8 @@
 //! that a late cancel never hits the next user of the connection), and whoever asks for it.
 
 use std::future::poll_fn;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -13,7 +13,7 @@ use crate::backend::CancelTarget;
 
 #[derive(Default)]
 pub struct Using {
-    servers: Mutex<Vec<CancelTarget>>,
+    servers: Mutex<Vec<Arc<CancelTarget>>>,
     asked: AtomicBool,
     waker: AtomicWaker,
     /// Cancel requests that are being sent.
@@ -22,7 +22,7 @@ pub struct Using {
 }
 
 impl Using {
-    pub fn add(&self, target: CancelTarget) {
+    pub fn add(&self, target: Arc<CancelTarget>) {
         self.lock().push(target);
     }
 
@@ -54,7 +54,7 @@ impl Using {
     pub async fn cancel_all(&self) {
         self.sending.fetch_add(1, Ordering::AcqRel);
         let targets = self.lock().clone();
-        let sends = targets.iter().map(CancelTarget::send);
+        let sends = targets.iter().map(|target| target.send());
         for outcome in futures_util::future::join_all(sends).await {
             if let Err(fault) = outcome {
                 tracing::debug!(%fault, "a cancel request could not be sent");
@@ -80,7 +80,7 @@ impl Using {
         .await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<CancelTarget>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<CancelTarget>>> {
         self.servers
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -68,6 +68,10 @@ impl KeyType {
         matches!(self, KeyType::Int2 | KeyType::Int4 | KeyType::Int8)
     }
 
+    pub fn is_text(self) -> bool {
+        matches!(self, KeyType::Text | KeyType::Bpchar)
+    }
+
     pub fn is_time(self) -> bool {
         matches!(self, KeyType::Date | KeyType::Timestamp | KeyType::Timestamptz)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Compiled;
+use super::{Argument, Compiled};
 
 /// One statement, read. Made by `Planner::read`.
 #[derive(Clone, Debug)]
@@ -15,7 +15,19 @@ pub enum Command {
     Set(SetCommand),
     /// `EXPLAIN ROUTE <statement>`: the statement itself.
     ExplainRoute(Box<str>),
-    /// `PREPARE name [(types)] AS statement`, `EXECUTE`, `DEALLOCATE` where several nodes serve the database.
+    /// `PREPARE name [(types)] AS statement` where several nodes serve the database. `at`: where the statement
+    /// begins in the text.
+    Prepare {
+        name: Box<str>,
+        types: Vec<Box<str>>,
+        sql: Box<str>,
+        at: usize,
+    },
+    /// `EXECUTE name [(values)]` where several nodes serve the database.
+    Execute {
+        name: Box<str>,
+        args: Vec<Argument>,
+    },
     Deallocate {
         name: Option<Box<str>>,
     },

@@ -5,7 +5,7 @@ use crate::model::{Code, Fault};
 use super::compile::{Compiled, Compiler, Route};
 use super::ddl::unsupported;
 use super::reader::Reader;
-use super::types::{CursorUse, Role};
+use super::types::{CursorStep, CursorUse, Role};
 
 impl Compiler<'_> {
     /// DECLARE, FETCH, MOVE and CLOSE. None: it is something else.
@@ -15,10 +15,17 @@ impl Compiler<'_> {
         let cursor = match first {
             "declare" => return self.declare(r).map(Some),
             "close" if r.take("all") => CursorUse::All,
-            "close" => CursorUse::Uses(r.ident().unwrap_or_default()),
+            "close" => CursorUse::Uses {
+                name: r.ident().unwrap_or_default(),
+                what: CursorStep::Close,
+            },
             "fetch" | "move" => {
+                let what = step(&mut r, first == "move");
                 r.at = self.tokens.len().saturating_sub(1);
-                CursorUse::Uses(r.ident().unwrap_or_default())
+                CursorUse::Uses {
+                    name: r.ident().unwrap_or_default(),
+                    what,
+                }
             }
             _ => return Ok(None),
         };
@@ -28,10 +35,16 @@ impl Compiler<'_> {
         Ok(Some(compiled))
     }
 
-    /// It goes where its query goes, if that is one node.
+    /// It goes where its query goes; over several nodes it is read forward only.
     fn declare(&self, mut r: Reader<'_>) -> Result<Compiled, Fault> {
         let name = r.ident().unwrap_or_default();
+        let mut special = false;
         while !r.done() && !r.take("for") {
+            // NO SCROLL is what it is over several nodes.
+            if r.take_all(&["no", "scroll"]) {
+                continue;
+            }
+            special |= r.is("scroll") || r.is("binary");
             if r.take_all(&["with", "hold"]) {
                 return Err(Fault::new(
                     Code::SESSION_STATE,
@@ -48,17 +61,42 @@ impl Compiler<'_> {
             self.sql.get(start..).unwrap_or_default()
         );
         let mut compiled = self.query(&body)?;
-        compiled.cursor = Some(CursorUse::Declares(name));
+        compiled.cursor = Some(CursorUse::Declares { name, at: start });
         compiled.role = Role::Primary;
-        let scatter = || {
-            unsupported("a cursor over several nodes")
-                .hint("Run the query itself, or page by key with LIMIT.")
-        };
         match &mut compiled.route {
-            Route::Tables(t) => t.scatter = Err(scatter()),
-            Route::Same { .. } | Route::Insert(_) => compiled.route = Route::Refused(scatter()),
+            Route::Tables(t) if special || t.write => {
+                t.scatter = Err(unsupported("a SCROLL or BINARY cursor over several nodes")
+                    .hint("Declare it without SCROLL and BINARY, and read it forward."));
+            }
+            Route::Tables(_) => {}
+            Route::Same { .. } | Route::Insert(_) => {
+                compiled.route = Route::Refused(unsupported("a cursor on a write over several nodes"));
+            }
             Route::Fixed(_) | Route::Catalogs { .. } | Route::Parts(_) | Route::Refused(_) => {}
         }
         Ok(compiled)
+    }
+}
+
+/// The direction of FETCH and MOVE, and how far.
+fn step(r: &mut Reader<'_>, moves: bool) -> CursorStep {
+    let forward = |rows| CursorStep::Forward { rows, moves };
+    let named = r.take("forward");
+    if !named && r.take("next") {
+        return forward(1);
+    }
+    if r.take("all") {
+        return forward(u64::MAX);
+    }
+    let backward = ["prior", "first", "last", "absolute", "relative", "backward"];
+    if !named && r.tokens.len() > r.at + 1 && backward.iter().any(|word| r.is(word)) {
+        return CursorStep::Elsewhere;
+    }
+    match r.text().parse::<u64>() {
+        // Once more the same row.
+        Ok(0) => CursorStep::Elsewhere,
+        Ok(rows) => forward(rows),
+        Err(_) if r.text() == "-" || r.text() == "+" => CursorStep::Elsewhere,
+        Err(_) => forward(1),
     }
 }

@@ -13,6 +13,8 @@ pub fn tier(plan: &Plan) -> &'static str {
         Merge::Rows(_) => "scatter",
         Merge::Sum => "split write",
         Merge::Same => "everywhere",
+        Merge::CopyOut(_) => "scatter",
+        Merge::CopyIn(_) => "split write",
     }
 }
 
@@ -105,7 +107,8 @@ pub fn print(planned: &Planned, original: &str, name: &dyn Fn(NodeId) -> String)
     let mut out = String::new();
     let line = match &plan.merge {
         Merge::Rows(merge) => format!("{}: {}", tier(plan), merge_notes(merge).join("; ")),
-        Merge::Relay | Merge::Sum | Merge::Same => tier(plan).to_string(),
+        Merge::CopyOut(_) => format!("{}: concatenate", tier(plan)),
+        Merge::Relay | Merge::Sum | Merge::Same | Merge::CopyIn(_) => tier(plan).to_string(),
     };
     writeln!(out, "{line}, {}", role(plan)).unwrap_or_default();
     for part in &plan.parts {

@@ -19,6 +19,7 @@ pub(super) fn read(sql: &str, standard_strings: bool) -> Result<Hints, Fault> {
         let inner = text
             .strip_prefix("/*")
             .and_then(|t| t.strip_suffix("*/"))
+            .or_else(|| text.strip_prefix("--"))
             .unwrap_or(text)
             .trim();
         let Some(list) = inner.strip_prefix("margay:") else {

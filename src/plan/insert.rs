@@ -180,7 +180,7 @@ pub fn rows(
 }
 
 /// A serial or identity column counts on each node by itself: two nodes would give one number twice.
-fn refuse_sequences(table: &TableRef, columns: &[Box<str>], values: &[Vec<Expr>]) -> Result<(), Fault> {
+pub fn refuse_sequences(table: &TableRef, columns: &[Box<str>], values: &[Vec<Expr>]) -> Result<(), Fault> {
     let several = matches!(&table.home, Home::Sharded(s) if s.place.len() > 1);
     let Some(info) = table.info.as_ref().filter(|_| several) else {
         return Ok(());
@@ -219,6 +219,13 @@ fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// The columns that a statement without a list means. None: they aren't known.
+pub fn column_names_of(table: &TableRef) -> Option<Vec<Box<str>>> {
+    let columns = &table.info.as_ref()?.columns;
+    let given = columns.iter().filter(|c| c.default != ColumnDefault::Generated);
+    Some(given.map(|c| c.name.clone()).collect())
+}
+
 pub fn column_names(insert: &Insert, info: Option<&TableInfo>) -> Option<Vec<Box<str>>> {
     if insert.columns.is_empty() {
         return Some(info?.columns.iter().map(|c| c.name.clone()).collect());
@@ -232,7 +239,7 @@ pub fn column_names(insert: &Insert, info: Option<&TableInfo>) -> Option<Vec<Box
     )
 }
 
-fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault> {
+pub fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault> {
     let Home::Sharded(sharding) = &table.home else {
         return Ok((Vec::new(), Vec::new()));
     };
@@ -254,7 +261,7 @@ fn key_columns(table: &TableRef) -> Result<(Vec<Box<str>>, Vec<KeyType>), Fault>
 }
 
 /// Columns that may need a fill when an INSERT leaves them out.
-fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
+pub fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -> Vec<Box<str>> {
     let mut out: Vec<Box<str>> = table
         .rule
         .iter()
@@ -276,7 +283,7 @@ fn wanted_columns(table: &TableRef, info: Option<&TableInfo>, broadcast: bool) -
 }
 
 /// What Margay puts into a column that is left out or DEFAULT. None: the server's default is right.
-fn fill(
+pub fn fill(
     table: &TableRef,
     info: Option<&TableInfo>,
     column: &str,

@@ -14,6 +14,7 @@ use super::command::Command;
 use super::compile::{Compiled, Compiler, Route};
 use super::hints;
 use super::lex;
+use super::prepared;
 use super::reader::Reader;
 use super::shape::{Slot, shape};
 use super::stack;
@@ -155,6 +156,11 @@ fn compile(
     view: &SessionView,
 ) -> Result<Command, Fault> {
     if let Some(command) = utility::read(&mut Reader::new(sql, tokens))? {
+        return Ok(command);
+    }
+    if view.database.nodes().len() > 1
+        && let Some(command) = prepared::read(&mut Reader::new(sql, tokens))
+    {
         return Ok(command);
     }
     let compiler = Compiler {

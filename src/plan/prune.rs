@@ -97,6 +97,21 @@ impl Pruning {
         self.keys.iter().any(|k| k.conds.is_empty())
     }
 
+    /// The shard that a single `key = constant` leaves. None: `shards` must tell.
+    pub fn one_shard(&self, constants: &Constants<'_>) -> Option<ShardId> {
+        let [key] = self.keys.as_slice() else { return None };
+        let [Cond::OneOf(list)] = key.conds.as_slice() else {
+            return None;
+        };
+        let ([value], Some(ty)) = (list.as_slice(), key.ty) else {
+            return None;
+        };
+        match constants.one_key(value, ty)? {
+            Key::Known(value) => self.sharding.scheme.shard_of(&[value], &[ty]),
+            Key::Null | Key::Nothing | Key::Unknown => None,
+        }
+    }
+
     pub fn shards(&self, constants: &Constants<'_>) -> Shards {
         let mut lists = Vec::new();
         for key in &self.keys {

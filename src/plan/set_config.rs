@@ -14,6 +14,8 @@ pub(super) struct SetCall {
     name: Expr,
     value: Expr,
     local: Expr,
+    /// It is called only where the server has such a setting (`… FROM pg_settings WHERE name = '…'`).
+    pub if_rows: bool,
 }
 
 /// All calls that stand plainly in the select list, in their order.
@@ -24,66 +26,54 @@ pub(super) fn plain_calls(root: &Root) -> Vec<SetCall> {
     if !query.ctes.is_empty() || query.is_limited() || query.has_order {
         return Vec::new();
     }
-    if let Some(call) = of_known_setting(query) {
-        return vec![call];
-    }
-    let Some(items) = plain_items(query) else {
+    let Some((items, known)) = plain_items(query) else {
         return Vec::new();
     };
-    items.iter().filter_map(set_call).collect()
+    let named = |mut call: SetCall| match known {
+        None => Some(call),
+        Some(known) => {
+            let is_name = matches!(&call.name, Expr::Column(name) if name.last() == "name");
+            call.name = is_name.then(|| known.clone())?;
+            call.if_rows = true;
+            Some(call)
+        }
+    };
+    items.iter().filter_map(set_call).filter_map(named).collect()
 }
 
-/// `SELECT set_config(name, …) FROM pg_settings WHERE name = '…'`: as pg_dump sets what a server may not know.
-fn of_known_setting(query: &Query) -> Option<SetCall> {
-    let Body::Select(select) = &query.body else {
-        return None;
+/// `FROM pg_settings WHERE name = 'constant'`: one row, or none.
+fn of_setting<'q>(from: &[Source], filter: Option<&'q Expr>) -> Option<&'q Expr> {
+    let [Source::Table(table)] = from else { return None };
+    let own = match table.name.parts.as_slice() {
+        [only] => &**only == "pg_settings",
+        [schema, only] => &**schema == "pg_catalog" && &**only == "pg_settings",
+        _ => false,
     };
-    let plain = select.group.is_empty()
-        && select.having.is_none()
-        && !select.into
-        && !select.windows
-        && !select.odd_group
-        && matches!(select.distinct, Distinct::No);
-    let is_name = |e: &Expr| matches!(e, Expr::Column(n) if n.last() == "name");
-    let (
-        [Source::Table(table)],
-        [item],
-        Some(Expr::Compare {
+    match filter? {
+        Expr::Compare {
             op: Compare::Eq,
             left,
             right,
-        }),
-        true,
-    ) = (
-        select.from.as_slice(),
-        select.items.as_slice(),
-        &select.filter,
-        plain,
-    )
-    else {
-        return None;
-    };
-    let call = set_call(item)?;
-    let known = table.name.last() == "pg_settings" && is_name(left) && is_name(&call.name);
-    known.then(|| SetCall {
-        name: (**right).clone(),
-        ..call
-    })
+        } if own && matches!(&**left, Expr::Column(name) if name.last() == "name") => {
+            super::value::is_constant(right).then_some(&**right)
+        }
+        _ => None,
+    }
 }
 
-fn plain_items(query: &Query) -> Option<&[Item]> {
+fn plain_items(query: &Query) -> Option<(&[Item], Option<&Expr>)> {
     let Body::Select(select) = &query.body else {
         return None;
     };
-    let plain = select.from.is_empty()
-        && select.filter.is_none()
+    let setting = of_setting(&select.from, select.filter.as_ref());
+    let plain = (select.from.is_empty() && select.filter.is_none() || setting.is_some())
         && select.group.is_empty()
         && select.having.is_none()
         && !select.into
         && !select.windows
         && !select.odd_group
         && matches!(select.distinct, Distinct::No);
-    plain.then_some(&select.items[..])
+    plain.then_some((&select.items[..], setting))
 }
 
 fn set_call(item: &Item) -> Option<SetCall> {
@@ -118,6 +108,7 @@ fn set_call(item: &Item) -> Option<SetCall> {
             name: name.clone(),
             value: value.clone(),
             local: local.clone(),
+            if_rows: false,
         }),
         _ => None,
     }
@@ -142,6 +133,7 @@ impl SetCall {
             name: name.into(),
             value: value.map(Into::into),
             local,
+            if_rows: self.if_rows,
         })
     }
 }

@@ -167,16 +167,14 @@ impl Compiler<'_> {
             .hint("Ask the catalogs first, then name the sequence in a statement of its own."));
         }
         self.check_shell()?;
-        if analysis.qualified_columns {
+        let splices: Vec<Splice> = refs.iter().filter_map(|table| self.logical(table)).collect();
+        // A derived table has no schema.
+        if analysis.qualified_columns && !splices.is_empty() {
             return Err(Fault::new(
                 Code::CATALOG_ACROSS_NODES,
                 "columns of the system catalogs can't be qualified by a schema here",
             )
             .hint("Qualify the column by the relation's name or alias alone."));
-        }
-        let mut splices = Vec::new();
-        for table in refs {
-            splices.extend(self.logical(table));
         }
         Ok(Some(Route::Catalogs { node: shell, splices }))
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{Fault, NodeId, ShardId};
 
+use super::copy::{CopyIn, CopyOut};
+
 /// Which of a node's servers may run a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -45,8 +47,8 @@ pub struct Plan {
     /// DDL or something else after which the catalog must be read anew.
     pub changes_catalog: bool,
     /// The statement leaves state in the server's session that can't be replayed (temporary table,
-    /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever set where
-    /// one node serves the whole database.
+    /// session lock, cursor, PREPARE …): the connection stays with this client. Only ever on the node that
+    /// serves the whole database, or on the shell's (LISTEN, session locks).
     pub pins: bool,
     /// Periods of time-sharded tables with `outside: create` that the statement writes to: they must
     /// exist before it runs.
@@ -64,12 +66,25 @@ pub struct Plan {
 /// What a statement has to do with cursors of a database of several nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CursorUse {
-    /// DECLARE: from now on it is on the plan's node, to the end of the transaction.
-    Declares(Box<str>),
+    /// DECLARE: from now on it is there, to the end of the transaction. `at`: where its query begins in
+    /// the text.
+    Declares { name: Box<str>, at: usize },
     /// FETCH, MOVE, CLOSE.
-    Uses(Box<str>),
+    Uses { name: Box<str>, what: CursorStep },
     /// CLOSE ALL.
     All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorStep {
+    /// FETCH or MOVE so many rows ahead; u64::MAX: all.
+    Forward {
+        rows: u64,
+        moves: bool,
+    },
+    /// Any other way through the rows.
+    Elsewhere,
+    Close,
 }
 
 /// One call of `set_config()`.
@@ -80,6 +95,8 @@ pub struct SetConfig {
     /// None: back to the default.
     pub value: Option<Box<str>>,
     pub local: bool,
+    /// Only if the statement returned a row.
+    pub if_rows: bool,
 }
 
 /// How the parts' answers become one answer.
@@ -94,6 +111,10 @@ pub enum Merge {
     /// Several parts that write copies of the same rows (broadcast, DDL): the first answers for all;
     /// their affected-row counts must agree, else the statement fails.
     Same,
+    /// COPY … TO STDOUT: the parts' streams, one behind the other.
+    CopyOut(CopyOut),
+    /// COPY … FROM STDIN: each row to the part of its key.
+    CopyIn(CopyIn),
 }
 
 /// Rows of several parts into one stream. Parts are sorted by `order` already when `order` is not empty.

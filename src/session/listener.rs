@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::cores::Cores;
 use super::postgres;
 use super::shared::Shared;
 use crate::model::{Code, Fault};
@@ -22,18 +24,28 @@ pub struct Listener {
     socket: TcpListener,
     shared: Shared,
     stop: Shutdown,
+    cores: Cores,
 }
 
 /// Tells listeners and sessions to come to an end. Cheap to clone.
 #[derive(Clone)]
 pub struct Shutdown {
-    sender: Arc<watch::Sender<bool>>,
+    state: Arc<Stopping>,
+}
+
+struct Stopping {
+    /// Asked by every session for every message, so it takes no lock.
+    begun: AtomicBool,
+    sender: watch::Sender<bool>,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
-            sender: Arc::new(watch::channel(false).0),
+            state: Arc::new(Stopping {
+                begun: AtomicBool::new(false),
+                sender: watch::channel(false).0,
+            }),
         }
     }
 }
@@ -41,21 +53,18 @@ impl Default for Shutdown {
 impl Shutdown {
     /// No new clients; idle ones are told and let go, the others at the end of their transaction.
     pub fn begin(&self) {
-        self.sender.send_replace(true);
+        // The flag first: who is woken finds it up.
+        self.state.begun.store(true, Ordering::Release);
+        self.state.sender.send_replace(true);
     }
 
     pub fn is_begun(&self) -> bool {
-        *self.sender.borrow()
-    }
-
-    /// For who asks again and again.
-    pub(super) fn subscribe(&self) -> watch::Receiver<bool> {
-        self.sender.subscribe()
+        self.state.begun.load(Ordering::Acquire)
     }
 
     /// Waits for `begin`.
     pub async fn begun(&self) {
-        let mut receiver = self.sender.subscribe();
+        let mut receiver = self.state.sender.subscribe();
         // The sender lives as long as `self`.
         let _ = receiver.wait_for(|begun| *begun).await;
     }
@@ -67,7 +76,14 @@ impl Listener {
             socket: TcpListener::bind(address).await?,
             shared,
             stop,
+            cores: Cores::default(),
         })
+    }
+
+    /// Has the sessions run on these cores, instead of where the listener runs.
+    pub fn on(mut self, cores: Cores) -> Self {
+        self.cores = cores;
+        self
     }
 
     /// The address in use, where port 0 was asked for.
@@ -94,7 +110,7 @@ impl Listener {
                     };
                     let (shared, stop, clients) =
                         (self.shared.clone(), self.stop.clone(), Arc::clone(&clients));
-                    tokio::spawn(async move {
+                    self.cores.serve(stream, move |stream| async move {
                         let _ = stream.set_nodelay(true);
                         postgres::serve(stream, peer, shared, stop, clients).await;
                         drop(seat);

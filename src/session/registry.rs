@@ -4,16 +4,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use subtle::ConstantTimeEq;
 
 use crate::model::Code;
 use crate::model::admin::{ClientInfo, RecentQuery, Sessions, Totals};
-use crate::pipeline::Using;
+use crate::pipeline::{Tier, Using};
 
 /// Statements remembered.
 const RECENT: usize = 500;
+/// Under load all of them would be gone in an instant, and keeping them would cost as much as planning: of
+/// each moment so many are kept, besides errors and slow ones.
+const MOMENT_MS: u64 = 100;
+const PER_MOMENT: u64 = 25;
+const SLOW: Duration = Duration::from_millis(100);
 /// A statement's text is cut to this many bytes.
 const RECENT_SQL: usize = 2000;
 
@@ -53,14 +58,61 @@ impl Client {
 }
 
 /// A statement that was carried out.
-pub struct Work {
-    pub servers: Vec<Arc<str>>,
-    pub tier: &'static str,
+pub struct Work<'w> {
+    pub servers: &'w [Arc<str>],
+    pub tier: Tier,
     pub replica: bool,
-    pub duration: Duration,
+    pub begun: Instant,
+    pub ended: Instant,
     pub rows: u64,
     pub error: Option<&'static str>,
-    pub sql: Arc<str>,
+    pub sql: &'w str,
+}
+
+/// The same, kept.
+struct Remembered {
+    at: SystemTime,
+    client: Arc<Client>,
+    servers: Vec<Arc<str>>,
+    tier: Tier,
+    duration: Duration,
+    rows: u64,
+    error: Option<&'static str>,
+    sql: Box<str>,
+}
+
+/// Lets a few statements of each moment be remembered. One number holds the moment and how many it has
+/// had, so that asking takes no lock.
+struct Sample {
+    base: Instant,
+    state: AtomicU64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            base: Instant::now(),
+            state: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Sample {
+    fn takes(&self, now: Instant) -> bool {
+        let moment = now.saturating_duration_since(self.base).as_millis() as u64 / MOMENT_MS;
+        let state = self.state.load(Ordering::Relaxed);
+        let (of, had) = (state >> 16, state & 0xffff);
+        if of != moment {
+            // Whoever comes second here may be counted too few: no harm is done.
+            self.state.store(moment << 16 | 1, Ordering::Relaxed);
+            return true;
+        }
+        if had >= PER_MOMENT {
+            return false;
+        }
+        self.state.fetch_add(1, Ordering::Relaxed);
+        true
+    }
 }
 
 #[derive(Default)]
@@ -68,8 +120,10 @@ pub struct Registry {
     clients: Mutex<BTreeMap<u32, Arc<Client>>>,
     last_id: AtomicU32,
     connections: AtomicU64,
-    recent: Mutex<VecDeque<(SystemTime, Arc<Client>, Work)>>,
-    totals: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    recent: Mutex<VecDeque<Remembered>>,
+    sample: Sample,
+    /// By tier, on a primary and on a replica.
+    totals: [[AtomicU64; 2]; Tier::ALL.len()],
     faults: Mutex<BTreeMap<&'static str, u64>>,
     pub(super) one_phase: AtomicU64,
     pub(super) two_phase: AtomicU64,
@@ -133,26 +187,47 @@ impl Registry {
         }
     }
 
-    pub(super) fn record(&self, client: &Arc<Client>, mut work: Work) {
+    pub(super) fn record(&self, client: &Arc<Client>, work: &Work<'_>) {
         client.queries.fetch_add(1, Ordering::Relaxed);
-        *lock(&self.totals)
-            .entry((work.tier, if work.replica { "replica" } else { "primary" }))
-            .or_default() += 1;
+        self.totals[work.tier as usize][usize::from(work.replica)].fetch_add(1, Ordering::Relaxed);
         if let Some(code) = work.error {
             *lock(&self.faults).entry(code).or_default() += 1;
         }
-        if work.sql.len() > RECENT_SQL {
-            let cut = (0..=RECENT_SQL)
-                .rev()
-                .find(|at| work.sql.is_char_boundary(*at))
-                .unwrap_or(0);
-            work.sql = work.sql[..cut].into();
+        let duration = work.ended.saturating_duration_since(work.begun);
+        if work.error.is_none() && duration < SLOW && !self.sample.takes(work.ended) {
+            return;
         }
+        let cut = (0..=RECENT_SQL.min(work.sql.len()))
+            .rev()
+            .find(|at| work.sql.is_char_boundary(*at))
+            .unwrap_or(0);
+        let remembered = Remembered {
+            at: SystemTime::now(),
+            client: Arc::clone(client),
+            servers: work.servers.to_vec(),
+            tier: work.tier,
+            duration,
+            rows: work.rows,
+            error: work.error,
+            sql: work.sql[..cut].into(),
+        };
         let mut recent = lock(&self.recent);
         if recent.len() == RECENT {
             recent.pop_back();
         }
-        recent.push_front((SystemTime::now(), Arc::clone(client), work));
+        recent.push_front(remembered);
+    }
+}
+
+impl Registry {
+    /// Of each tier and role that has carried out any.
+    fn queries(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let roles = ["primary", "replica"];
+        let all = Tier::ALL.iter().flat_map(|tier| {
+            let counts = self.totals[*tier as usize].iter().zip(roles);
+            counts.map(|(count, role)| (tier.name(), role, count.load(Ordering::Relaxed)))
+        });
+        all.filter(|(_, _, count)| *count > 0).collect()
     }
 }
 
@@ -182,16 +257,16 @@ impl Sessions for Registry {
     fn recent(&self) -> Vec<RecentQuery> {
         lock(&self.recent)
             .iter()
-            .map(|(at, client, work)| RecentQuery {
-                at: *at,
-                database: (*client.database).into(),
-                user: client.user.clone(),
+            .map(|work| RecentQuery {
+                at: work.at,
+                database: (*work.client.database).into(),
+                user: work.client.user.clone(),
                 servers: work.servers.iter().map(|s| server_name(s).into()).collect(),
-                tier: work.tier,
+                tier: work.tier.name(),
                 duration: work.duration,
                 rows: work.rows,
                 error: work.error,
-                sql: (*work.sql).into(),
+                sql: work.sql.clone(),
             })
             .collect()
     }
@@ -199,10 +274,7 @@ impl Sessions for Registry {
     fn totals(&self) -> Totals {
         Totals {
             connections: self.connections.load(Ordering::Relaxed),
-            queries: lock(&self.totals)
-                .iter()
-                .map(|((tier, role), n)| (*tier, *role, *n))
-                .collect(),
+            queries: self.queries(),
             faults: lock(&self.faults)
                 .iter()
                 .filter(|(name, _)| Code::ALL.iter().any(|c| c.name == **name))

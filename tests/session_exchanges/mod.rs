@@ -99,23 +99,55 @@ impl Exchange {
                 }
                 "C" => frontend::close(&mut raw.out, Target::Portal, name(second).as_bytes()),
                 "H" => frontend::flush(&mut raw.out),
+                "QC" => {
+                    frontend::query(&mut raw.out, rest.as_bytes());
+                    told.extend(raw.until_copy().await.iter().map(line));
+                }
+                "KT" => frontend::copy_data(&mut raw.out, rest.replace("\\t", "\t").as_bytes()),
+                "KB" => frontend::copy_data(&mut raw.out, &bytes_of(rest)),
+                "KD" => frontend::copy_done(&mut raw.out),
+                "KF" => frontend::copy_fail(&mut raw.out, rest.as_bytes()),
                 "S" => frontend::sync(&mut raw.out),
                 other => panic!("{}: no message {other}", self.name),
             }
-            if matches!(what, "Q" | "K" | "S") {
+            if matches!(what, "Q" | "K" | "S" | "KD" | "KF") && !step.ends_with(" …") {
                 // A ParameterStatus may come at any time: newer servers say all of them at the end.
                 let mut answer: Vec<String> = raw.until_ready().await.iter().map(line).collect();
                 let ready = answer.pop();
                 let (mut statuses, answer): (Vec<_>, Vec<_>) =
                     answer.into_iter().partition(|l| l.starts_with("S "));
                 statuses.sort_unstable();
-                told.extend(answer);
+                told.extend(in_any_order(answer));
                 told.extend(statuses);
                 told.extend(ready);
             }
         }
         told
     }
+}
+
+/// Rows of a COPY come in no order; a header stays where it is.
+fn in_any_order(mut answer: Vec<String>) -> Vec<String> {
+    let is_data = |line: &String| line.starts_with("d ");
+    if let (Some(first), Some(last)) = (answer.iter().position(is_data), answer.iter().rposition(is_data)) {
+        let rows = if answer[first].starts_with("d id") {
+            first + 1
+        } else {
+            first
+        };
+        answer[rows..=last].sort_unstable();
+    }
+    answer
+}
+
+/// Hexadecimal digits.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let digit = |d: u8| char::from(d).to_digit(16).unwrap_or_default() as u8;
+    digits
+        .chunks(2)
+        .map(|pair| digit(pair[0]) * 16 + digit(pair[1]))
+        .collect()
 }
 
 /// `portal statement value value …`; `NULL`, `b:` before binary results.

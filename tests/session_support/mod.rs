@@ -67,7 +67,15 @@ pub async fn proxy() -> Proxy {
     let servers = tokio::task::spawn_blocking(shared_servers)
         .await
         .expect("servers start");
-    proxy_over(servers).await
+    proxy_over(servers, 8).await
+}
+
+/// A proxy with one connection to each server, so that all clients share its state.
+pub async fn proxy_of_one_connection() -> Proxy {
+    let servers = tokio::task::spawn_blocking(shared_servers)
+        .await
+        .expect("servers start");
+    proxy_over(servers, 1).await
 }
 
 /// A proxy whose servers nobody else uses.
@@ -75,10 +83,10 @@ pub async fn proxy_alone() -> Proxy {
     let servers = tokio::task::spawn_blocking(|| Arc::new(Servers::start(2)))
         .await
         .expect("servers start");
-    proxy_over(servers).await
+    proxy_over(servers, 8).await
 }
 
-async fn proxy_over(servers: Arc<Servers>) -> Proxy {
+async fn proxy_over(servers: Arc<Servers>, connections: usize) -> Proxy {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let database = format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed));
     for i in 0..servers.ports.len() {
@@ -94,7 +102,8 @@ async fn proxy_over(servers: Arc<Servers>) -> Proxy {
             .await
             .expect("tables");
     }
-    let snapshot = snapshot(&servers, &database);
+    let mut snapshot = snapshot(&servers, &database);
+    snapshot.pool.max_connections = connections as _;
     let fleet = Fleet::new(&snapshot);
     let shared = Shared::new(
         Arc::new(ArcSwap::from_pointee(snapshot)),

@@ -83,6 +83,23 @@ impl Raw {
         }
     }
 
+    /// Sends what is queued and reads up to CopyInResponse, or to ReadyForQuery if none comes.
+    pub async fn until_copy(&mut self) -> Vec<Frame> {
+        self.send().await;
+        let mut frames = Vec::new();
+        loop {
+            let frame = self
+                .frame()
+                .await
+                .expect("an answer before the end of the connection");
+            let last = matches!(frame.tag, b'G' | b'Z');
+            frames.push(frame);
+            if last {
+                return frames;
+            }
+        }
+    }
+
     /// A simple query: tags of the answer without notices, and the status.
     pub async fn query(&mut self, sql: &str) -> Answer {
         frontend::query(&mut self.out, sql.as_bytes());

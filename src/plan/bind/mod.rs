@@ -6,6 +6,7 @@ mod shards;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
@@ -15,6 +16,8 @@ use crate::topology::{Layout, Sharding};
 use shards::name_splice;
 
 use super::compile::{Compiled, NamedTable, Route, ScatterSplices, Tables};
+use super::copy::{CopyFill, CopyIn, CopyRows, merged_out};
+use super::insert::Fill;
 
 use super::prune::Shards;
 use super::query::Expr;
@@ -83,6 +86,44 @@ impl Binder<'_, '_> {
     }
 
     pub fn bind(&mut self) -> Planned {
+        let mut plan = self.routed()?;
+        if let Some(out) = self.compiled.copy_out {
+            plan.merge = merged_out(&plan.merge, plan.parts.len(), out)?;
+        }
+        if let Some(rows) = &self.compiled.copy_in {
+            plan.merge = Merge::CopyIn(self.copied_in(rows)?);
+        }
+        Ok(plan)
+    }
+
+    /// What is appended to the rows of a COPY.
+    fn copied_in(&self, rows: &Arc<CopyRows>) -> Result<CopyIn, Fault> {
+        let filled = rows.fills.iter().map(|fill| {
+            Ok(match fill {
+                Fill::NextId => CopyFill::NextId,
+                Fill::Default(text) => return Err(Fault::internal(format!("the default {text} as a value"))),
+                Fill::Now(ty) => {
+                    let value = self.now_value(*ty)?;
+                    let zone = if *ty == KeyType::Timestamptz { "+00" } else { "" };
+                    let binary: Box<[u8]> = match &value {
+                        Value::Date(days) => days.to_be_bytes().into(),
+                        Value::Timestamp(us) => us.to_be_bytes().into(),
+                        other => return Err(Fault::internal(format!("now() as {other}"))),
+                    };
+                    CopyFill::Value {
+                        text: format!("{value}{zone}").into(),
+                        binary,
+                    }
+                }
+            })
+        });
+        Ok(CopyIn {
+            rows: Arc::clone(rows),
+            filled: filled.collect::<Result<_, Fault>>()?,
+        })
+    }
+
+    fn routed(&mut self) -> Planned {
         let compiled = self.compiled;
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
@@ -211,7 +252,36 @@ impl Binder<'_, '_> {
             .collect()
     }
 
+    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same plan as
+    /// by the long way, which works with sets.
+    fn one_table(&self, tables: &Tables) -> Result<Option<Plan>, Fault> {
+        let [table] = tables.tables.as_slice() else {
+            return Ok(None);
+        };
+        if tables.shard_hint.is_some() || tables.key_hint.is_some() {
+            return Ok(None);
+        }
+        let (node, shards) = match (&table.table.home, &table.pruning) {
+            (Home::Node(node), None) => (*node, Vec::new()),
+            (Home::Sharded(sharding), Some(pruning)) if sharding.layout != Layout::Separate => {
+                match pruning.one_shard(&self.constants()) {
+                    Some(shard) => (sharding.node_of(shard), vec![shard]),
+                    None => return Ok(None),
+                }
+            }
+            (_, _) => return Ok(None),
+        };
+        let part = Part {
+            shards,
+            ..part(node, self.spliced(self.fixed_splices(false)?))
+        };
+        Ok(Some(self.plan(vec![part], Merge::Relay)))
+    }
+
     fn tables(&mut self, tables: &Tables) -> Planned {
+        if let Some(plan) = self.one_table(tables)? {
+            return Ok(plan);
+        }
         let shards = self.shards(tables)?;
         let hinted = tables.shard_hint.is_some() || tables.key_hint.is_some();
         let separate = tables.tables.iter().any(|t| {

@@ -8,7 +8,7 @@ use super::super::analyze::Analysis;
 use super::super::functions::{self, Effect};
 use super::super::scope::{Home, TableRef};
 use super::super::types::{ReadHint, Role};
-use super::{Compiled, Compiler, key_update};
+use super::{Compiled, Compiler, Route, key_update};
 
 impl Compiler<'_> {
     /// A view on a node sees that node's rows alone, and what it reads isn't known here.
@@ -124,20 +124,30 @@ impl Compiler<'_> {
         let catalog = &self.db().catalog;
         let mut may_write = analysis.writes || !is_query;
         let several = self.single_node().is_none();
+        let in_place = matches!(compiled.route, Route::Fixed(node) if node == self.db().anywhere);
         for call in &analysis.calls {
             let name = call.name.last();
+            let meets = is_advisory(name) && name != "pg_advisory_unlock_all" || name == "pg_notify";
+            if several && meets && !in_place {
+                return Err(not_in_place(name));
+            }
             match functions::effect(name, catalog) {
                 Effect::Reads => {}
                 Effect::Session if name == "set_config" && !compiled.sets.is_empty() => {}
                 Effect::MayWrite => may_write = true,
-                // There are no session locks over several nodes: drivers send it between users.
+                // Nothing is locked by it: drivers send it between users.
                 Effect::Session if several && name == "pg_advisory_unlock_all" => {}
+                // All clients' locks must meet on one server: on one node.
+                Effect::Session if several && is_advisory(name) && in_place => {
+                    compiled.pins = true;
+                    may_write = true;
+                }
                 Effect::Session if several => {
                     return Err(Fault::new(
                         Code::SESSION_STATE,
                         format!("{name}() leaves state in one server's session, which can't be kept over several nodes"),
                     )
-                    .hint("For locks use pg_advisory_xact_lock; for settings use SET."));
+                    .hint("For settings use SET."));
                 }
                 Effect::Session => {
                     compiled.pins = true;
@@ -161,4 +171,16 @@ impl Compiler<'_> {
         };
         Ok(())
     }
+}
+
+fn is_advisory(name: &str) -> bool {
+    name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_")
+}
+
+fn not_in_place(name: &str) -> Fault {
+    Fault::new(
+        Code::SESSION_STATE,
+        format!("{name}() in a statement about tables would take effect on their node, where other clients don't meet it"),
+    )
+    .hint(format!("Call it in a statement of its own, with values: SELECT {name}(…)."))
 }

@@ -12,6 +12,7 @@ use crate::model::{Code, Fault, NodeId};
 use crate::topology::{Database, Layout};
 
 use super::analyze::{Analysis, analyze};
+use super::copy::{CopyOut, CopyRows};
 use super::fixed::{self as fixed_words, Fixed};
 use super::insert::Rows;
 use super::lex::{Kind as TokenKind, Token};
@@ -45,6 +46,8 @@ pub struct Compiled {
     /// Calls of `set_config()` that the session takes over.
     pub(super) sets: Vec<SetCall>,
     pub(super) cursor: Option<CursorUse>,
+    pub(super) copy_out: Option<CopyOut>,
+    pub(super) copy_in: Option<Arc<CopyRows>>,
     /// `$n` occurs.
     pub(super) has_params: bool,
     /// See `Constants::untyped`.
@@ -183,6 +186,8 @@ impl<'a> Compiler<'a> {
             pinned: Vec::new(),
             sets: Vec::new(),
             cursor: None,
+            copy_out: None,
+            copy_in: None,
             has_params: self.tokens.iter().any(|t| t.kind == TokenKind::Param),
             untyped: super::params::untyped(self.sql, self.tokens),
             needs_block: false,
@@ -216,6 +221,10 @@ impl<'a> Compiler<'a> {
             .iter()
             .filter(|c| c.name.last() == "set_config")
             .count();
+        if !sets.is_empty() && sets.iter().all(|set| set.if_rows) {
+            // Settings are asked where they are set.
+            compiled.route = Route::Fixed(self.db().anywhere);
+        }
         if matches!(compiled.route, Route::Fixed(_)) && sets.len() == called {
             compiled.sets = sets;
         }

@@ -79,18 +79,10 @@ pub(super) fn about(r: &mut Reader<'_>, first: &str) -> About {
             while r.take("full") || r.take("freeze") || r.take("verbose") || r.take("analyze") {}
             if r.done() { About::EveryNode } else { relations(r) }
         }
-        "copy" => {
-            if r.peek().is_some_and(|t| t.is_punct(r.sql, '(')) {
-                return About::No("COPY of a query".into());
-            }
-            r.name()
-                .map_or(About::No("this COPY".into()), |n| About::Relations(vec![n]))
-        }
         "grant" | "revoke" => granted(r, first),
         "checkpoint" => About::EveryNode,
-        // Ends what can't have begun over several nodes, where LISTEN and cursors are refused. Drivers
-        // send it before a connection goes to its next user.
-        "unlisten" => About::Anywhere,
+        // Every client's LISTEN and NOTIFY meet there.
+        "listen" | "unlisten" => About::Anywhere,
         "show" | "notify" => About::Relations(vec![Name {
             parts: vec!["pg_catalog".into(), "pg_settings".into()],
             span: Span::default(),

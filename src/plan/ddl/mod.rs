@@ -91,6 +91,15 @@ impl Compiler<'_> {
         {
             return Ok(Some(compiled));
         }
+        if first == "copy"
+            && let Some(mut compiled) = self.copy()?
+        {
+            // What Margay fills is left to no default.
+            if compiled.copy_in.as_ref().is_none_or(|rows| rows.fills.is_empty()) {
+                self.fix_copy(&mut compiled);
+            }
+            return Ok(Some(compiled));
+        }
         let about = about(&mut r, &first);
         self.refuse_shards(&about)?;
         if let Some(node) = single {
@@ -135,9 +144,7 @@ impl Compiler<'_> {
         };
         let mut compiled = self.finish(route);
         self.utility_effects(&first, &mut compiled);
-        if first == "copy" {
-            self.fix_copy(&mut compiled);
-        }
+        compiled.pins = first == "listen";
         Ok(Some(compiled))
     }
 

@@ -35,12 +35,6 @@ impl Compiler<'_> {
                 separate = Some(located.name.clone());
             }
             let on = self.nodes_of(name, &located)?;
-            if first == "copy" && on.len() > 1 {
-                return Err(
-                    unsupported(&format!("COPY of {}, which is on several nodes,", located.name))
-                        .hint("Use INSERT with several rows of VALUES, or SELECT."),
-                );
-            }
             places.push((name, on));
         }
         if let Some(name) = separate {

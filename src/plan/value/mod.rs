@@ -80,6 +80,14 @@ impl Constants<'_> {
         Some(vec![self.key(expr, ty)])
     }
 
+    /// A value that isn't a list.
+    pub fn one_key(&self, expr: &Expr, ty: KeyType) -> Option<Key> {
+        match expr {
+            Expr::Slot(i) if matches!(self.slots.get(*i), Some((SlotKind::List, _))) => None,
+            _ => Some(self.key(expr, ty)),
+        }
+    }
+
     /// The elements of a constant array (`ANY ($1)`, `ANY ('{1,2}')`).
     pub fn array(&self, expr: &Expr, ty: KeyType) -> Option<Vec<Key>> {
         let text = match expr {
@@ -232,6 +240,11 @@ impl Constants<'_> {
             Err(_) => Key::Unknown,
         }
     }
+}
+
+/// A value in the binary format of the column's own type.
+pub fn binary_value(bytes: &[u8], ty: KeyType) -> Key {
+    binary(bytes, 0, ty)
 }
 
 fn type_of(oid: u32) -> Option<KeyType> {

@@ -29,6 +29,8 @@ pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
         | Command::Query(_)
         | Command::Txn(_)
         | Command::Set(_)
+        | Command::Prepare { .. }
+        | Command::Execute { .. }
         | Command::Deallocate { .. }
         | Command::Discard { .. } => None,
     }
@@ -47,6 +49,8 @@ fn ends_failed_transaction(command: &Command) -> bool {
         Command::Query(_)
         | Command::Set(_)
         | Command::ExplainRoute(_)
+        | Command::Prepare { .. }
+        | Command::Execute { .. }
         | Command::Deallocate { .. }
         | Command::Discard { .. }
         | Command::ShowSessionUser
@@ -69,7 +73,14 @@ impl Session {
             Command::ExplainRoute(sql) => return self.explain_route(sql, describe),
             Command::ShowMargay(name) => return self.show(name, describe),
             Command::ShowSessionUser => self.show_session_user(describe),
-            Command::Deallocate { name } => return self.deallocate(name.as_deref()),
+            Command::Prepare { name, types, sql, at } => {
+                self.prepare_sql(name, types, sql, *at).await?;
+                self.tag("PREPARE");
+            }
+            Command::Execute { name, args } => {
+                return self.execute_sql(name, args, describe.is_some(), &[]).await;
+            }
+            Command::Deallocate { name } => return self.deallocate(name.as_deref(), &statement.text).await,
             Command::Discard { what } => return self.discard(what).await,
         }
         Ok(())
@@ -111,11 +122,15 @@ impl Session {
                 "SAVEPOINT"
             }
             TxnCommand::Release(name) => {
-                self.hold.release_savepoint(name).await?;
+                let at = self.hold.release_savepoint(name).await?;
+                for cursor in self.extended.fetching.values_mut() {
+                    cursor.depth = cursor.depth.min(at);
+                }
                 "RELEASE"
             }
             TxnCommand::RollbackTo(name) => {
-                self.hold.rollback_to(name).await?;
+                let stays = self.hold.rollback_to(name).await?;
+                self.extended.fetching.retain(|_, cursor| cursor.depth <= stays);
                 "ROLLBACK"
             }
             TxnCommand::SetTransaction { modes, text } => {
@@ -136,6 +151,9 @@ impl Session {
     /// How transactions ended since the last call, those of single statements over several nodes included.
     pub fn count_commits(&mut self) {
         let counted = std::mem::take(&mut self.hold.counted);
+        if counted == Default::default() {
+            return;
+        }
         let counters = &self.shared.registry;
         counters.one_phase.fetch_add(counted.one_phase, Ordering::Relaxed);
         counters.two_phase.fetch_add(counted.two_phase, Ordering::Relaxed);
@@ -295,6 +313,8 @@ impl Session {
             | Command::Txn(_)
             | Command::Set(_)
             | Command::ExplainRoute(_)
+            | Command::Prepare { .. }
+            | Command::Execute { .. }
             | Command::Deallocate { .. }
             | Command::Discard { .. }
             | Command::ShowSessionUser
@@ -320,18 +340,23 @@ impl Session {
         Ok(())
     }
 
-    fn deallocate(&mut self, name: Option<&str>) -> Result<(), Failure> {
+    /// Names are the session's; what SQL has PREPAREd on a connection of its own is that server's.
+    async fn deallocate(&mut self, name: Option<&str>, text: &str) -> Result<(), Failure> {
         match name {
             None => {
                 self.extended.forget_statements();
+                self.hold.forget_prepared().await?;
                 self.tag("DEALLOCATE ALL");
             }
-            Some(name) => {
-                if !self.extended.forget_statement(name.as_bytes()) {
-                    let message = format!("prepared statement \"{name}\" does not exist");
-                    return Err(Fault::new(Code::NO_STATEMENT, message).into());
-                }
+            Some(name) if self.extended.forget_statement(name.as_bytes()) => self.tag("DEALLOCATE"),
+            Some(_) if self.hold.is_pinned() => {
+                let shell = self.hold.database.anywhere;
+                self.hold.run_quietly(shell, text).await?;
                 self.tag("DEALLOCATE");
+            }
+            Some(name) => {
+                let message = format!("prepared statement \"{name}\" does not exist");
+                return Err(Fault::new(Code::NO_STATEMENT, message).into());
             }
         }
         Ok(())

@@ -12,13 +12,11 @@ use super::session::{PipelineClient as Client, client};
 use super::simple::utf8;
 use super::statements::Prepared;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Failure, Txn};
+use crate::pipeline::{self, Failure, Tier, Txn};
 use crate::plan::Command;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
 
-/// A batch that grows beyond this before its Sync is run as far as it has come.
-const MAX_BATCH_BYTES: usize = 1 << 20;
 const PARSE_COMPLETE: Bytes = Bytes::from_static(b"1\0\0\0\x04");
 const CLOSE_COMPLETE: Bytes = Bytes::from_static(b"3\0\0\0\x04");
 
@@ -31,17 +29,6 @@ enum End {
 }
 
 impl Session {
-    pub async fn extended_message(&mut self, frame: Frame) {
-        if self.extended.skipping {
-            return;
-        }
-        self.extended.bytes += frame.bytes.len();
-        self.extended.batch.push(frame);
-        if self.extended.bytes > MAX_BATCH_BYTES {
-            self.flush_batch().await;
-        }
-    }
-
     pub async fn flush_batch(&mut self) {
         if !self.extended.batch.is_empty() {
             self.run_batch(End::Flush).await;
@@ -99,7 +86,7 @@ impl Session {
             let placed = self.place(batch, at, &mut group, more).await;
             if let Err(failure) = placed {
                 // What came before it is carried out, as PostgreSQL does.
-                self.run_group(&mut group, true).await?;
+                Box::pin(self.run_group(&mut group, true)).await?;
                 return Err(failure);
             }
         }
@@ -141,16 +128,13 @@ impl Session {
                 name,
             } => {
                 let statement = self.current_statement(name)?;
-                self.describe_statement(statement, group, more).await
+                Box::pin(self.describe_statement(statement, group, more)).await
             }
             Message::Describe {
                 target: Target::Portal,
                 name,
-            } => {
-                self.describe_portal(name, frame, &batch[at + 1..], group, more)
-                    .await
-            }
-            Message::Bind(bind) => self.bind_portal(&bind, frame, group).await,
+            } => Box::pin(self.describe_portal(name, frame, &batch[at + 1..], group, more)).await,
+            Message::Bind(bind) => self.bind_portal(&bind, frame, &batch[at + 1..], group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
                 target: Target::Statement,
@@ -164,6 +148,15 @@ impl Session {
                 target: Target::Portal,
                 name,
             } => {
+                if let Some(portal) = self.extended.fetching.remove(name) {
+                    self.extended.portals.remove(name);
+                    self.run_group(group, more).await?;
+                    if !matches!(self.hold.txn, Txn::Failed(_)) {
+                        portal.close(&mut self.hold, client!(self)).await?;
+                    }
+                    group.items.push(Item::Local(CLOSE_COMPLETE));
+                    return Ok(());
+                }
                 let task = match self.extended.portals.remove(name) {
                     Some(portal) if portal.on_server => portal.plan.as_deref().and_then(pipeline::task),
                     Some(_) => None,
@@ -197,7 +190,8 @@ impl Session {
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
         let view = self.view();
-        if sql.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        let one = sql.trim_end().strip_suffix(';').unwrap_or(sql);
+        if one.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
@@ -208,6 +202,7 @@ impl Session {
             types,
             described: OnceLock::new(),
             read_under: view.fingerprint,
+            keyed: OnceLock::new(),
         });
         self.extended
             .statements
@@ -229,6 +224,7 @@ impl Session {
             types: statement.types.clone(),
             described: OnceLock::new(),
             read_under: view.fingerprint,
+            keyed: OnceLock::new(),
         });
         self.extended.statements.insert(name.into(), Arc::clone(&renewed));
         Ok(renewed)
@@ -243,7 +239,7 @@ impl Session {
     pub async fn make_room(&mut self, task: pipeline::Task, group: &mut Group) -> Result<(), Failure> {
         if !group.join(task) {
             // This message at least follows.
-            self.run_group(group, true).await?;
+            Box::pin(self.run_group(group, true)).await?;
             group.join(task);
         }
         Ok(())
@@ -267,8 +263,8 @@ impl Session {
         if more && group.executes > 0 && !group.outside_txn {
             self.hold.begin_implicit();
         }
-        if group.executes > 0 {
-            self.hold.take_snapshot().await?;
+        if group.executes > 0 && self.hold.needs_snapshot() {
+            Box::pin(self.hold.take_snapshot()).await?;
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
@@ -292,7 +288,7 @@ impl Session {
         }
         let result = result.map(|exchange| exchange.rows);
         match &group.sql {
-            Some(sql) => self.record(sql, "single", begun, &result),
+            Some(sql) => self.record(sql, Tier::Single, begun, &result),
             None => self.hold.answered.clear(),
         }
         result.map(drop).map_err(|failure| group.in_words(failure))
@@ -315,6 +311,7 @@ impl Session {
                     types: types.into(),
                     described: OnceLock::new(),
                     read_under: statement.read_under,
+                    keyed: OnceLock::new(),
                 });
             }
         }

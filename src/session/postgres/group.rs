@@ -141,7 +141,7 @@ impl Group {
     }
 
     /// Writes the messages and notes the answers that are owed for them.
-    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &Settings, epoch: u64) {
+    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &Arc<Settings>, epoch: u64) {
         let lease = &mut seat.lease;
         let key = (settings, epoch);
         // The unnamed statement as it stands on this connection, if this group has put it there.
@@ -228,14 +228,22 @@ fn ensure(
     lease: &mut Lease,
     statement: &Prepared,
     text: Option<&str>,
-    (settings, epoch): (&Settings, u64),
+    (settings, epoch): (&Arc<Settings>, u64),
     exchange: &mut Exchange,
     pass: bool,
 ) -> (StatementName, bool) {
-    let text = text.unwrap_or(&statement.statement.text).as_bytes();
-    let types = statement.types_to_send(text);
-    let (name, fresh) = lease.prepare(statement_key(text, types, settings, epoch));
+    let own = &statement.statement.text;
+    let key = match text {
+        Some(text) if *text != **own => {
+            let text = text.as_bytes();
+            statement_key(text, statement.types_to_send(text), settings, epoch)
+        }
+        Some(_) | None => statement.key(settings, epoch),
+    };
+    let (name, fresh) = lease.prepare(key);
     if fresh {
+        let text = text.unwrap_or(own).as_bytes();
+        let types = statement.types_to_send(text);
         frontend::parse(lease.write_buf(), name.as_bytes(), text, types.iter().copied());
         exchange.expect.push_back(Expect::Parse { pass });
     }

@@ -10,14 +10,21 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::wire::postgres::ProtocolError;
 use crate::wire::postgres::frame::{self, Frame};
 
-/// Room for one read.
-const READ_BYTES: usize = 8 << 10;
+/// Room for one read: small at first, for thousands of idle clients have such a buffer each; doubled when a
+/// read fills it.
+const MIN_READ: usize = 2 << 10;
+const MAX_READ: usize = 64 << 10;
 /// Read ahead while a statement runs, to notice that the client left or what it sends next.
 const AHEAD_BYTES: usize = 64 << 10;
 
 pub(super) struct Inlet {
     socket: Box<dyn AsyncRead + Send + Unpin>,
     buf: BytesMut,
+    read_size: usize,
+    /// Bytes that the last read gave.
+    last_read: usize,
+    /// Was taken and not used: the next frame.
+    unread: Option<Frame>,
     /// The client has closed its end.
     closed: bool,
     /// Longest frame taken.
@@ -26,11 +33,13 @@ pub(super) struct Inlet {
 
 impl Inlet {
     /// `buf`: what was read already.
-    pub fn after(mut buf: BytesMut, socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
-        buf.reserve(READ_BYTES);
+    pub fn after(buf: BytesMut, socket: Box<dyn AsyncRead + Send + Unpin>) -> Self {
         Self {
             socket,
             buf,
+            read_size: MIN_READ,
+            last_read: 0,
+            unread: None,
             closed: false,
             limit: frame::MAX_LOGIN,
         }
@@ -38,6 +47,9 @@ impl Inlet {
 
     /// The next frame, if it is all there.
     pub fn buffered(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        if let Some(frame) = self.unread.take() {
+            return Ok(Some(frame));
+        }
         frame::split(&mut self.buf, self.limit)
     }
 
@@ -65,6 +77,11 @@ impl Inlet {
         }
     }
 
+    /// Gives back the frame that was taken last.
+    pub fn unread(&mut self, frame: Frame) {
+        self.unread = Some(frame);
+    }
+
     /// Reads once; false: there will be no more.
     async fn more(&mut self) -> bool {
         poll_fn(|cx| self.poll_more(cx)).await
@@ -74,16 +91,37 @@ impl Inlet {
         if self.closed {
             return Poll::Ready(false);
         }
-        if self.buf.capacity() - self.buf.len() < READ_BYTES / 4 {
-            self.buf.reserve(READ_BYTES);
-        }
+        self.make_room();
+        let room = self.buf.capacity() - self.buf.len();
         match pin!(self.socket.read_buf(&mut self.buf)).poll(cx) {
             Poll::Ready(Ok(0) | Err(_)) => {
                 self.closed = true;
                 Poll::Ready(false)
             }
-            Poll::Ready(Ok(_)) => Poll::Ready(true),
+            Poll::Ready(Ok(n)) => {
+                self.last_read = n;
+                if n == room {
+                    self.read_size = (self.read_size * 2).min(MAX_READ);
+                }
+                Poll::Ready(true)
+            }
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.buf.is_empty() {
+            if self.read_size > MIN_READ && self.last_read < MIN_READ {
+                // What the large buffer was for is over.
+                self.read_size = MIN_READ;
+                self.buf = BytesMut::new();
+            }
+            // From the start of the buffer again, which the processor's caches still hold. Not if a frame of it
+            // is still in use.
+            let _ = self.buf.try_reclaim(self.read_size);
+        }
+        if self.buf.capacity() - self.buf.len() < MIN_READ / 4 {
+            self.buf.reserve(self.read_size);
         }
     }
 

@@ -14,6 +14,7 @@ mod inlet;
 mod login;
 mod parameters;
 mod portal;
+mod prepare;
 mod secure;
 mod session;
 mod set_config;
@@ -51,7 +52,9 @@ pub(super) async fn serve(
     let rules = shared.snapshot.load_full();
     // One limit for all that comes before the session, the TLS handshake included.
     let deadline = tokio::time::Instant::now() + rules.limits.login_timeout;
-    let opened = secure::open(stream, rules.postgres_tls.as_deref());
+    // Boxed, so that its memory is given back: a task is as large as the largest thing that it ever waits for,
+    // and thousands of clients are idle.
+    let opened = Box::pin(secure::open(stream, rules.postgres_tls.as_deref()));
     let Ok(Some(opened)) = tokio::time::timeout_at(deadline, opened).await else {
         return;
     };
@@ -67,17 +70,16 @@ pub(super) async fn serve(
         channel: &channel,
         tls: policy.as_deref(),
     };
-    let welcomed = welcome(&mut inlet, &mut out, &arrival, &shared, &clients);
+    let welcomed = Box::pin(welcome(&mut inlet, &mut out, &arrival, &shared, &clients));
     match tokio::time::timeout_at(deadline, welcomed).await {
         Ok(Ok(Some(guest))) => {
             out.flush().await;
             match guest {
                 Guest::Client(newcomer) => {
-                    session::Session::new(*newcomer, shared, out)
-                        .run(inlet, stop)
-                        .await
+                    let session = Box::new(session::Session::new(*newcomer, shared, out));
+                    Box::pin(session.run(inlet, stop)).await
                 }
-                Guest::Admin { admin, _seat } => admin::run(inlet, out, admin, stop).await,
+                Guest::Admin { admin, _seat } => Box::pin(admin::run(inlet, out, admin, stop)).await,
             }
         }
         // A cancel request is answered by the end of the connection, which TLS must be told of.

@@ -14,10 +14,10 @@ use super::statements::{Portal, Prepared, rebound, result_formats};
 use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Request, Told, Txn};
-use crate::plan::{Command, CursorUse, Params, Text};
+use crate::plan::{Command, CursorStep, CursorUse, Merge, Params, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
-use crate::wire::postgres::frontend::{self, Bind, Message};
+use crate::wire::postgres::frontend::{self, Bind, Message, Target};
 
 const BIND_COMPLETE: Bytes = Bytes::from_static(b"2\0\0\0\x04");
 const NO_DATA: Bytes = Bytes::from_static(b"n\0\0\0\x04");
@@ -32,7 +32,12 @@ impl Session {
         if !matches!(statement.statement.command, Command::Query(_)) {
             let mut out = BytesMut::new();
             backend::parameter_description(&mut out, &[]);
-            put_columns(&mut out, &statement.statement.command);
+            if let Command::Execute { name, .. } = &statement.statement.command {
+                self.run_group(group, more).await?;
+                put_description(&mut out, self.executed_columns(name).await?.as_deref());
+            } else {
+                put_columns(&mut out, &statement.statement.command);
+            }
             group.items.push(Item::Local(out.freeze()));
             return Ok(());
         }
@@ -66,6 +71,7 @@ impl Session {
         &mut self,
         bind: &Bind<'_>,
         frame: &Frame,
+        rest: &[Frame],
         group: &mut Group,
     ) -> Result<(), Failure> {
         let statement = self.current_statement(bind.statement)?;
@@ -74,6 +80,7 @@ impl Session {
             bind: frame.clone(),
             plan: None,
             on_server: false,
+            owes_bind: false,
             describe: false,
             is_cut_off: false,
         };
@@ -86,8 +93,9 @@ impl Session {
                 .sqlstate("42P03")
                 .into());
         }
+        self.extended.fetching.remove(bind.portal);
         if !matches!(statement.statement.command, Command::Query(_)) {
-            if bind.params.len() > 0 {
+            if !bind.params.is_empty() {
                 let message = format!(
                     "bind message supplies {} parameters, but prepared statement \"{}\" requires 0",
                     bind.params.len(),
@@ -110,13 +118,17 @@ impl Session {
         let plan = Arc::new(self.bind(&statement.statement, &params)?);
         self.ensure_periods(&plan).await?;
         if plan.parts.iter().any(|part| part.needs_param_types) {
-            self.learn_types(&statement).await?;
+            Box::pin(self.learn_types(&statement)).await?;
         }
         portal.plan = Some(Arc::clone(&plan));
         match pipeline::task(&plan) {
             None => {
                 group.answer_parse_locally(&statement);
-                group.items.push(Item::Local(BIND_COMPLETE));
+                // The servers see the values at Execute: if that follows, they answer for these first.
+                portal.owes_bind = !bind.params.is_empty() && executed_next(rest, bind.portal);
+                if !portal.owes_bind {
+                    group.items.push(Item::Local(BIND_COMPLETE));
+                }
             }
             Some(task) => {
                 let text = plan.parts.first().and_then(|part| match &part.text {
@@ -142,7 +154,7 @@ impl Session {
     }
 
     /// Parameter types, from any server that the statement can be asked at.
-    async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
+    pub async fn learn_types(&mut self, statement: &Prepared) -> Result<(), Failure> {
         if statement.described.get().is_some() {
             return Ok(());
         }
@@ -169,6 +181,14 @@ impl Session {
     ) -> Result<(), Failure> {
         // Drivers ask for the columns of a cursor that was declared in SQL.
         if !self.extended.portals.contains_key(name)
+            && let Some(cursor) = self.extended.fetching.get(name)
+        {
+            let mut out = BytesMut::new();
+            put_description(&mut out, Some(&cursor.description()));
+            group.items.push(Item::Local(out.freeze()));
+            return Ok(());
+        }
+        if !self.extended.portals.contains_key(name)
             && let Some(task) = self.cursor_task(name)
         {
             self.make_room(task, group).await?;
@@ -179,6 +199,16 @@ impl Session {
         let Some(plan) = portal.plan.clone() else {
             let mut out = BytesMut::new();
             let formats = result_formats(&portal.bind);
+            if let Command::Execute { name, .. } = &portal.statement.statement.command {
+                let name = name.clone();
+                self.run_group(group, more).await?;
+                match self.executed_columns(&name).await? {
+                    Some(body) => put_description(&mut out, Some(&with_formats(&body, &formats)?)),
+                    None => out.extend_from_slice(&NO_DATA),
+                }
+                group.items.push(Item::Local(out.freeze()));
+                return Ok(());
+            }
             match columns(&portal.statement.statement.command) {
                 Some(names) => {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -202,8 +232,23 @@ impl Session {
             portal.describe = true;
             return Ok(());
         }
-        // Described alone: what the statement returns, in the formats that were asked for.
         let (statement, formats) = (Arc::clone(&portal.statement), result_formats(&portal.bind));
+        if let Some(CursorUse::Uses { name, what }) = &plan.cursor
+            && let Some(cursor) = self.extended.fetching.get(name.as_bytes())
+        {
+            let mut out = BytesMut::new();
+            match what {
+                CursorStep::Forward { moves: false, .. } => {
+                    put_description(&mut out, Some(&cursor.description()))
+                }
+                CursorStep::Forward { .. } | CursorStep::Elsewhere | CursorStep::Close => {
+                    out.extend_from_slice(&NO_DATA);
+                }
+            }
+            group.items.push(Item::Local(out.freeze()));
+            return Ok(());
+        }
+        // Described alone: what the statement returns, in the formats that were asked for.
         self.run_group(group, more).await?;
         self.learn_types(&statement).await?;
         let mut out = BytesMut::new();
@@ -231,7 +276,7 @@ impl Session {
             let is_done = columns(&portal.statement.statement.command).is_none()
                 && std::mem::replace(&mut portal.is_cut_off, true);
             let portal = portal.clone();
-            self.run_group(group, true).await?;
+            Box::pin(self.run_group(group, true)).await?;
             if is_done {
                 let message = format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
                 return Err(Fault::new(Code::NO_PORTAL, message).sqlstate("55000").into());
@@ -240,7 +285,17 @@ impl Session {
             if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
                 self.hold.begin_implicit();
             }
-            return self.command(&portal.statement.statement, None).await;
+            if let Command::Execute { name, args } = &portal.statement.statement.command {
+                if matches!(self.hold.txn, Txn::Failed(_)) {
+                    return Err(pipeline::aborted());
+                }
+                if more && matches!(self.hold.txn, Txn::Idle) {
+                    self.hold.begin_implicit();
+                }
+                let formats = result_formats(&portal.bind);
+                return Box::pin(self.execute_sql(name, args, false, &formats)).await;
+            }
+            return Box::pin(self.command(&portal.statement.statement, None)).await;
         };
         if let Some(task) = pipeline::task(&plan) {
             let sql = Arc::clone(&portal.statement.statement.text);
@@ -255,16 +310,20 @@ impl Session {
             if is_copy_in(&sql) {
                 group.copies = true;
                 group.sql = Some(sql);
-                return self.run_group(group, more).await;
+                return Box::pin(self.run_group(group, more)).await;
             }
             group.sql = Some(sql);
-            if matches!(plan.cursor, Some(CursorUse::Declares(_))) {
-                self.run_group(group, more).await?;
+            if plan.cursor == Some(CursorUse::All) {
+                Box::pin(self.run_group(group, true)).await?;
+                return Box::pin(self.close_spread_cursors()).await;
+            }
+            if matches!(plan.cursor, Some(CursorUse::Declares { .. })) {
+                Box::pin(self.run_group(group, more)).await?;
                 self.note_cursor(&plan);
             }
             if !plan.sets.is_empty() {
-                self.run_group(group, true).await?;
-                return self.take_over_sets(&plan).await;
+                Box::pin(self.run_group(group, true)).await?;
+                return Box::pin(self.take_over_sets(&plan, None)).await;
             }
             return Ok(());
         }
@@ -278,7 +337,7 @@ impl Session {
                 .into());
         }
         let portal = portal.clone();
-        self.run_group(group, true).await?;
+        Box::pin(self.run_group(group, true)).await?;
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
         }
@@ -301,14 +360,39 @@ impl Session {
             bind: &bind,
             describe: portal.describe,
             max_rows,
+            owes_bind: portal.owes_bind,
         };
         let text = Arc::clone(&statement.statement.text);
-        let result = pipeline::run_bound(&mut self.hold, &plan, &text, request, client!(self)).await;
-        self.catalog_changed |= plan.changes_catalog && result.is_ok();
-        if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
-            portal.is_cut_off = true;
+        let owes_bind = portal.owes_bind;
+        if let Ok(portal) = self.extended.portal(name) {
+            portal.owes_bind = false;
         }
-        let result = result.map(|told| told.rows());
+        let in_portions = max_rows > 0 || self.extended.fetching.contains_key(name);
+        let result = if self.is_spread_cursor(&plan) {
+            let bind = (types, Some(&bind));
+            Box::pin(self.spread_cursor(&plan, &text, bind, portal.describe, owes_bind)).await
+        } else if in_portions && matches!(plan.merge, Merge::Rows(_)) {
+            let how = (portal.describe, max_rows);
+            if let Ok(portal) = self.extended.portal(name) {
+                // The columns are told once.
+                portal.describe = false;
+            }
+            Box::pin(self.execute_portion(name, &plan, &text, (types, &bind), how, owes_bind)).await
+        } else {
+            let result = Box::pin(pipeline::run_bound(
+                &mut self.hold,
+                &plan,
+                &text,
+                request,
+                client!(self),
+            ))
+            .await;
+            self.catalog_changed |= plan.changes_catalog && result.is_ok();
+            if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
+                portal.is_cut_off = true;
+            }
+            result.map(|told| told.rows())
+        };
         self.record(&text, pipeline::tier(&plan), begun, &result);
         let in_words = |failure| words::in_statement(failure, &plan.parts, &text);
         result
@@ -316,6 +400,21 @@ impl Session {
             .map_err(in_words)
             .map_err(|failure| words::of_statement(failure, &statement.name))
     }
+}
+
+/// Nothing but a Describe of the portal stands before its Execute.
+fn executed_next(rest: &[Frame], portal: &[u8]) -> bool {
+    for frame in rest {
+        match frontend::decode(frame.tag, frame.body()) {
+            Ok(Message::Describe {
+                target: Target::Portal,
+                name,
+            }) if name == portal => {}
+            Ok(Message::Execute { portal: name, .. }) => return name == portal,
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn put_columns(out: &mut BytesMut, command: &Command) {

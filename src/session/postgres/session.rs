@@ -1,6 +1,9 @@
 //! One client's session: its state, the loop over its messages, and the end of each of them.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,8 +16,10 @@ use super::watch::watched;
 use super::welcome::Newcomer;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::{Client, CopyFeed, Failure, Hold, Outlet, Statuses, Txn, copy_channel};
-use crate::plan::{LogicalNames, SessionView};
+use crate::pipeline::{
+    self, Client, CopyFeed, Failure, Hold, Outlet, Statuses, Task, Tier, Txn, copy_channel,
+};
+use crate::plan::{LogicalNames, Role, SessionView};
 use crate::session::listener::Shutdown;
 use crate::session::registry::{Activity, Entry, Work};
 use crate::session::shared::Shared;
@@ -22,6 +27,19 @@ use crate::topology::Snapshot;
 use crate::wire::postgres::backend::{self, TxStatus};
 use crate::wire::postgres::frame::Frame;
 
+/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
+macro_rules! client {
+    ($session:expr) => {
+        &mut Client {
+            out: &mut $session.out,
+            statuses: &mut $session.statuses,
+            copy: $session
+                .feed
+                .as_mut()
+                .expect("the feed is made before the first message"),
+        }
+    };
+}
 pub(super) struct Session {
     pub shared: Shared,
     pub snapshot: Arc<Snapshot>,
@@ -38,6 +56,8 @@ pub(super) struct Session {
     pub previous_servers: Vec<Arc<str>>,
     /// Schema was changed in a transaction that isn't committed yet, or just was.
     pub catalog_changed: bool,
+    /// When the present message or batch began.
+    begun: Instant,
     view: Option<Viewed>,
     _seat: OwnedSemaphorePermit,
 }
@@ -48,6 +68,8 @@ struct Viewed {
     settings: Arc<Settings>,
     statuses: u64,
     read_only: bool,
+    /// By these settings.
+    default_read_only: bool,
     local_role: bool,
     made: Instant,
 }
@@ -60,6 +82,20 @@ const VIEW_LIVES: Duration = Duration::from_secs(60);
 enum Next {
     GoOn,
     Leave,
+}
+
+/// What a session was waiting for.
+enum Waited {
+    More,
+    /// By the server whose connection the client keeps.
+    Told(Result<Frame, Fault>),
+    Left,
+    Stopped,
+}
+
+/// Messages of the extended protocol that wait for their Sync or Flush.
+fn is_collected(tag: u8) -> bool {
+    matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C')
 }
 
 impl Session {
@@ -85,40 +121,66 @@ impl Session {
             entry,
             previous_servers: Vec::new(),
             catalog_changed: false,
+            begun: Instant::now(),
             view: None,
             _seat: seat,
         }
     }
 
     /// Serves the client until it leaves.
-    pub async fn run(mut self, mut inlet: Inlet, stop: Shutdown) {
-        let (copy, feed) = copy_channel();
+    pub async fn run(mut self: Box<Self>, mut inlet: Inlet, stop: Shutdown) {
+        let ids = Arc::clone(&self.shared.ids);
+        let (copy, feed) = copy_channel(ids, &self.hold.database.name);
         self.feed = Some(feed);
         let using = Arc::clone(&self.hold.using);
-        let mut stopped = stop.subscribe();
+        let mut begun = pin!(stop.begun());
+        // From here on this task is woken when the shutdown begins; asking the flag is enough then.
+        poll_fn(|cx| {
+            let _ = begun.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
         loop {
-            let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
-            let frame = match inlet.buffered() {
-                Ok(Some(frame)) => Ok(Some(frame)),
-                Ok(None) => tokio::select! {
-                    frame = inlet.frame() => frame,
-                    _ = stopped.wait_for(|stopped| *stopped), if idle => {
-                        let fault = Fault::new(Code::SHUTDOWN, "terminating connection due to administrator command");
-                        fatal(&mut self.out, &fault);
-                        break;
-                    }
-                },
-                Err(error) => Err(error),
-            };
-            let frame = match frame {
+            // What was read for a COPY that ended early comes first.
+            let leftover = self.feed.as_mut().and_then(|feed| feed.leftover.pop_front());
+            let next = leftover.map_or_else(|| inlet.buffered(), |frame| Ok(Some(frame)));
+            let frame = match next {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break,
+                Ok(None) => {
+                    let idle = matches!(self.hold.txn, Txn::Idle) && self.extended.is_idle();
+                    match self.wait(&mut inlet, idle, &stop).await {
+                        Waited::More => continue,
+                        Waited::Told(told) => {
+                            if self.told_between(told).await {
+                                continue;
+                            }
+                            break;
+                        }
+                        Waited::Left => break,
+                        Waited::Stopped => {
+                            let fault = Fault::new(
+                                Code::SHUTDOWN,
+                                "terminating connection due to administrator command",
+                            );
+                            fatal(&mut self.out, &fault);
+                            break;
+                        }
+                    }
+                }
                 Err(error) => {
                     fatal(&mut self.out, &error.into());
                     break;
                 }
             };
-            let next = watched(self.message(frame), &mut inlet, &using, &copy).await;
+            if is_collected(frame.tag) && self.extended.has_room(&frame) {
+                self.extended.collect(frame);
+                continue;
+            }
+            let next = {
+                // Built where it stays: it is too large to be moved for each message.
+                let work = pin!(self.message(frame));
+                watched(work, &mut inlet, &using, &copy).await
+            };
             if next == Next::Leave || self.out.is_gone() {
                 break;
             }
@@ -128,22 +190,45 @@ impl Session {
         self.out.close().await;
     }
 
+    /// Waits for more of the client, for what its own server says, or for a shutdown while it is idle.
+    async fn wait(&mut self, inlet: &mut Inlet, idle: bool, stop: &Shutdown) -> Waited {
+        let mut told = pin!(self.hold.kept_frame());
+        poll_fn(|cx| {
+            match inlet.poll_more(cx) {
+                Poll::Ready(true) => return Poll::Ready(Waited::More),
+                Poll::Ready(false) => return Poll::Ready(Waited::Left),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(told) = told.as_mut().poll(cx) {
+                return Poll::Ready(Waited::Told(told));
+            }
+            if idle && stop.is_begun() {
+                return Poll::Ready(Waited::Stopped);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     async fn message(&mut self, frame: Frame) -> Next {
         match frame.tag {
             b'Q' => self.simple(frame).await,
-            b'P' | b'B' | b'D' | b'E' | b'C' => self.extended_message(frame).await,
+            tag if is_collected(tag) => {
+                self.extended.collect(frame);
+                if self.extended.is_full() {
+                    self.flush_batch().await;
+                }
+            }
             b'H' => self.flush_batch().await,
             b'S' => self.sync().await,
             b'X' => return Next::Leave,
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                let fault = Fault::new(
-                    Code::UNSUPPORTED_STATEMENT,
-                    "the function call protocol is not supported",
-                )
-                .hint("write SELECT function(…)");
-                self.failed(fault.into()).await;
+                self.begin_message();
+                if let Err(failure) = self.function_call(&frame).await {
+                    self.failed(failure).await;
+                }
                 self.ready().await;
             }
             tag => {
@@ -155,8 +240,55 @@ impl Session {
         Next::GoOn
     }
 
+    /// What a server says between statements: notifications, mostly. False: it has gone, and with it what
+    /// the client keeps there.
+    async fn told_between(&mut self, told: Result<Frame, Fault>) -> bool {
+        match told {
+            Ok(frame) => {
+                match frame.tag {
+                    b'A' | b'N' => self.out.buf().extend_from_slice(&frame.bytes),
+                    b'S' => self.statuses.report(frame.body(), self.out.buf()),
+                    b'E' => {
+                        Failure::Server(frame).write_fatal(self.out.buf());
+                        return false;
+                    }
+                    _ => {}
+                }
+                self.out.flush().await;
+                true
+            }
+            Err(fault) => {
+                fatal(&mut self.out, &fault);
+                false
+            }
+        }
+    }
+
+    /// The function call protocol: for the server that serves the whole database.
+    async fn function_call(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if matches!(self.hold.txn, Txn::Failed(_)) {
+            return Err(pipeline::aborted());
+        }
+        let &[node] = self.hold.nodes() else {
+            let fault = Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                "the function call protocol isn't supported on a database of several nodes",
+            );
+            return Err(fault.hint("write SELECT function(…)").into());
+        };
+        let task = Task {
+            node,
+            role: Role::Primary,
+            writes: true,
+            pins: false,
+        };
+        pipeline::simple(&mut self.hold, task, &frame.bytes, client!(self)).await?;
+        Ok(())
+    }
+
     /// The beginning of a message or batch that may run statements.
     pub fn begin_message(&mut self) {
+        self.begun = Instant::now();
         self.hold.using.clear();
         self.hold.using.forget_request();
         self.entry.client.set_activity(Activity::Active);
@@ -183,17 +315,17 @@ impl Session {
     }
 
     pub fn view(&mut self) -> Arc<SessionView> {
-        let read_only = self.hold.is_read_only();
         if let Some(viewed) = &self.view {
             let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
                 && viewed.statuses == self.statuses.changes
-                && viewed.read_only == read_only
+                && viewed.read_only == self.hold.block_read_only().unwrap_or(viewed.default_read_only)
                 && viewed.local_role == self.hold.sets_role_locally()
-                && viewed.made.elapsed() < VIEW_LIVES;
+                && self.begun.saturating_duration_since(viewed.made) < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
             }
         }
+        let read_only = self.hold.is_read_only();
         let database = &self.hold.database;
         let node = self.snapshot.nodes.get(database.anywhere.index());
         let own = node.and_then(|n| n.servers.first()).map(|server| &*server.user);
@@ -214,8 +346,9 @@ impl Session {
             settings: Arc::clone(&self.hold.settings),
             statuses: self.statuses.changes,
             read_only,
+            default_read_only: self.hold.default_read_only(),
             local_role: self.hold.sets_role_locally(),
-            made: Instant::now(),
+            made: self.begun,
         });
         view
     }
@@ -287,42 +420,24 @@ impl Session {
     }
 
     /// Notes a statement that was carried out.
-    pub fn record(
-        &mut self,
-        sql: &Arc<str>,
-        tier: &'static str,
-        begun: Instant,
-        result: &Result<u64, Failure>,
-    ) {
-        let servers = std::mem::take(&mut self.hold.answered);
-        self.previous_servers.clone_from(&servers);
-        let replica = servers.iter().any(|s| s.contains("/replica"));
+    pub fn record(&mut self, sql: &str, tier: Tier, begun: Instant, result: &Result<u64, Failure>) {
+        std::mem::swap(&mut self.previous_servers, &mut self.hold.answered);
+        self.hold.answered.clear();
+        let servers = &self.previous_servers;
         let work = Work {
             servers,
             tier,
-            replica,
-            duration: begun.elapsed(),
+            replica: servers.iter().any(|s| s.contains("/replica")),
+            begun,
+            ended: Instant::now(),
             rows: result.as_ref().copied().unwrap_or(0),
             error: result.as_ref().err().map(Failure::code_name),
-            sql: Arc::clone(sql),
+            sql,
         };
-        self.shared.registry.record(&self.entry.client, work);
+        self.shared.registry.record(&self.entry.client, &work);
     }
 }
 
-/// The client's side for `pipeline`, next to a borrow of the session's `hold`.
-macro_rules! client {
-    ($session:expr) => {
-        &mut Client {
-            out: &mut $session.out,
-            statuses: &mut $session.statuses,
-            copy: $session
-                .feed
-                .as_mut()
-                .expect("the feed is made before the first message"),
-        }
-    };
-}
 pub(super) use client;
 
 /// `Client` must be in scope where the macro is used; this keeps the import in one place.

@@ -3,6 +3,7 @@
 
 use super::parameters::literal;
 use super::session::Session;
+use crate::model::{Code, Fault};
 use crate::pipeline::{Failure, Txn};
 use crate::plan::{Plan, SetCommand};
 
@@ -16,9 +17,20 @@ impl Session {
         own
     }
 
-    /// To be called in the transaction of the statement.
-    pub async fn take_over_sets(&mut self, plan: &Plan) -> Result<(), Failure> {
+    /// To be called in the transaction of the statement, which has returned so many rows; None: not counted.
+    pub async fn take_over_sets(&mut self, plan: &Plan, rows: Option<u64>) -> Result<(), Failure> {
         for set in &plan.sets {
+            match rows {
+                Some(0) if set.if_rows => continue,
+                None if set.if_rows => {
+                    let fault = Fault::new(
+                        Code::SESSION_STATE,
+                        "set_config() of what pg_settings finds, in the extended protocol",
+                    );
+                    return Err(fault.hint("Use the simple protocol, or SET.").into());
+                }
+                Some(_) | None => {}
+            }
             let local = if set.local { "LOCAL " } else { "" };
             let name = crate::backend::setting_name(&set.name);
             let value = set.value.as_ref().map(|value| literal(&set.name, value));

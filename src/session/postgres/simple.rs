@@ -7,7 +7,7 @@ use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::words;
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Failure, Txn};
+use crate::pipeline::{self, Failure, Tier, Txn};
 use crate::plan::{self, Command, Params, Plan, Statement, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
@@ -45,18 +45,19 @@ impl Session {
                 let statement = self.read(one).await?;
                 self.statement(&statement, Some(&frame.bytes)).await
             }
-            several => self.several(several, sql, frame).await,
+            several => Box::pin(self.several(several, sql, frame)).await,
         }
     }
 
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
     async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
         self.extended.portals.remove(b"".as_slice());
+        self.extended.fetching.remove(&b""[..]);
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
             self.catalog_changed |= plan.changes_catalog;
-            self.record(&query_text(frame)?.into(), "single", begun, &result);
+            self.record(query_text(frame)?, Tier::Single, begun, &result);
             return result.map(drop);
         }
         for text in texts {
@@ -77,7 +78,7 @@ impl Session {
     pub async fn end_implicit(&mut self) -> Result<(), Failure> {
         if self.hold.txn.block().is_some_and(|block| block.implicit) {
             self.extended.end_portals();
-            self.commit().await?;
+            Box::pin(self.commit()).await?;
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Session {
         // A simple statement runs in the unnamed portal, and ends the one that was there.
         self.extended.portals.remove(b"".as_slice());
         if !matches!(statement.command, Command::Query(_)) {
-            return self.command(statement, Some(&[])).await;
+            return Box::pin(self.command(statement, Some(&[]))).await;
         }
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
@@ -145,18 +146,31 @@ impl Session {
             Ok(plan) => plan,
             Err(fault) => {
                 let result = Err(Failure::Margay(fault));
-                self.record(&statement.text, "refused", begun, &result);
+                self.record(&statement.text, Tier::Refused, begun, &result);
                 return result.map(drop);
             }
         };
         let text = Arc::clone(&statement.text);
+        if self.is_spread_cursor(&plan) {
+            let plan = Arc::new(plan);
+            let result = Box::pin(self.spread_cursor(&plan, &text, (&[], None), true, false)).await;
+            self.record(&text, Tier::Scatter, begun, &result);
+            return result
+                .map(drop)
+                .map_err(|failure| words::in_statement(failure, &plan.parts, &text));
+        }
+        if plan.cursor == Some(plan::CursorUse::All) {
+            self.close_spread_cursors().await?;
+        }
         let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
         self.catalog_changed |= plan.changes_catalog && result.is_ok();
         self.record(&text, pipeline::tier(&plan), begun, &result);
-        result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
+        let rows = result.map_err(|failure| words::in_statement(failure, &plan.parts, &text))?;
         self.note_cursor(&plan);
-        self.take_over_sets(&plan).await?;
+        if !plan.sets.is_empty() {
+            Box::pin(self.take_over_sets(&plan, Some(rows))).await?;
+        }
         if own { self.end_implicit().await } else { Ok(()) }
     }
 

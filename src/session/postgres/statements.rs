@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::group::Item;
+use crate::backend::Settings;
 use crate::model::{Code, Fault};
-use crate::pipeline::Described;
+use crate::pipeline::{Described, Fetching, statement_key};
 use crate::plan::{Plan, Statement, Text};
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message};
@@ -21,6 +22,8 @@ pub(super) struct Prepared {
     pub described: OnceLock<Described>,
     /// Fingerprint of the view that it was read under.
     pub read_under: u64,
+    /// The key of its own text on servers, and for which settings and catalog.
+    pub keyed: OnceLock<(Arc<Settings>, u64, u64)>,
 }
 
 impl Prepared {
@@ -34,6 +37,19 @@ impl Prepared {
         match self.described.get() {
             Some(described) if text != self.statement.text.as_bytes() => &described.types,
             Some(_) | None => &self.types,
+        }
+    }
+
+    /// The key of its own text on server connections (`statement_key`), which is worth remembering.
+    pub fn key(&self, settings: &Arc<Settings>, epoch: u64) -> u64 {
+        match self.keyed.get() {
+            Some((of, at, key)) if Arc::ptr_eq(of, settings) && *at == epoch => *key,
+            Some(_) | None => {
+                let text = self.statement.text.as_bytes();
+                let key = statement_key(text, &self.types, settings, epoch);
+                let _ = self.keyed.set((Arc::clone(settings), epoch, key));
+                key
+            }
         }
     }
 
@@ -52,6 +68,8 @@ pub(super) struct Portal {
     pub plan: Option<Arc<Plan>>,
     /// It stands on the server of its part, in the open transaction.
     pub on_server: bool,
+    /// The client waits for BindComplete: Execute follows at once, and servers then check the values.
+    pub owes_bind: bool,
     /// Describe came before Execute in the same batch.
     pub describe: bool,
     /// An Execute with a row limit ended before all rows of several nodes were told.
@@ -62,6 +80,8 @@ pub(super) struct Portal {
 pub(super) struct Extended {
     pub statements: HashMap<Box<[u8]>, Arc<Prepared>>,
     pub portals: HashMap<Box<[u8]>, Portal>,
+    /// Portals over several nodes that are read in portions, and such cursors.
+    pub fetching: HashMap<Box<[u8]>, Fetching>,
     /// The batch so far.
     pub batch: Vec<Frame>,
     pub bytes: usize,
@@ -69,7 +89,27 @@ pub(super) struct Extended {
     pub skipping: bool,
 }
 
+/// A batch that grows beyond this before its Sync is run as far as it has come.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
 impl Extended {
+    /// One more message of the batch; behind an error they are dropped up to the Sync.
+    pub fn collect(&mut self, frame: Frame) {
+        if !self.skipping {
+            self.bytes += frame.bytes.len();
+            self.batch.push(frame);
+        }
+    }
+
+    /// The message can be collected without the batch being run.
+    pub fn has_room(&self, frame: &Frame) -> bool {
+        self.skipping || self.bytes + frame.bytes.len() <= MAX_BATCH_BYTES
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes > MAX_BATCH_BYTES
+    }
+
     pub fn is_idle(&self) -> bool {
         self.batch.is_empty() && !self.skipping
     }
@@ -77,6 +117,7 @@ impl Extended {
     /// Portals end with their transaction.
     pub fn end_portals(&mut self) {
         self.portals.clear();
+        self.fetching.clear();
     }
 
     pub fn forget_statements(&mut self) {

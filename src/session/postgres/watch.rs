@@ -2,7 +2,7 @@
 //! client is gone, which cancels too. What else comes in is kept for later, up to a limit.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use bytes::BytesMut;
@@ -13,16 +13,15 @@ use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend;
 
 pub(super) async fn watched<F: Future>(
-    work: F,
+    mut work: Pin<&mut F>,
     inlet: &mut Inlet,
     using: &Using,
     copy: &CopySource,
 ) -> F::Output {
-    let mut work = pin!(work);
     let mut cancelling: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     // A frame of COPY data that could not be handed over yet.
     let mut held: Option<Frame> = None;
-    poll_fn(|cx| {
+    let done = poll_fn(|cx| {
         loop {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
@@ -55,7 +54,12 @@ pub(super) async fn watched<F: Future>(
             }
         }
     })
-    .await
+    .await;
+    // The work ended before it took the frame: data is of no use any more, but anything else is.
+    if let Some(frame) = held.filter(|frame| !matches!(frame.tag, b'd' | b'c' | b'f')) {
+        inlet.unread(frame);
+    }
+    done
 }
 
 enum Passed {

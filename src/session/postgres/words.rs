@@ -37,7 +37,15 @@ impl Session {
             return Err(fault.into());
         }
         let node = self.hold.database.anywhere;
-        match pipeline::describe(&mut self.hold, node, sql.as_bytes(), &[], client!(self)).await {
+        match Box::pin(pipeline::describe(
+            &mut self.hold,
+            node,
+            sql.as_bytes(),
+            &[],
+            client!(self),
+        ))
+        .await
+        {
             Err(failure) if failure.sqlstate() == "42601" => Err(failure),
             Ok(_) | Err(_) => Err(fault.into()),
         }
