@@ -297,7 +297,7 @@ impl Session {
 
     fn explain_route(&mut self, sql: &str, describe: Option<&[i16]>) -> Result<(), Failure> {
         let view = self.view();
-        let statement = super::words::plan(&self.shared.planner, sql, &view)?;
+        let statement = self.shared.planner.read(sql, &view)?;
         let rows: Vec<[String; 6]> = match &statement.command {
             Command::Query(_) => {
                 let plan = self.bind(&statement, &Params::default())?;

@@ -220,7 +220,7 @@ impl Session {
         }
         let renewed = Arc::new(Prepared {
             name: name.into(),
-            statement: super::words::plan(&self.shared.planner, &statement.statement.text, &view)?,
+            statement: self.shared.planner.read(&statement.statement.text, &view)?,
             types: statement.types.clone(),
             described: OnceLock::new(),
             read_under: view.fingerprint,

@@ -91,7 +91,7 @@ impl Session {
         let view = self.view();
         let mut whole: Option<Plan> = None;
         for text in texts {
-            let Ok(statement) = super::words::plan(&self.shared.planner, text, &view) else {
+            let Ok(statement) = self.shared.planner.read(text, &view) else {
                 return Ok(None);
             };
             if !matches!(statement.command, Command::Query(_)) {

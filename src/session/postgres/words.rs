@@ -7,29 +7,24 @@ use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure};
-use crate::plan::{Part, Planner, SessionView, Statement, Text};
+use crate::plan::{Part, Statement, Text};
 
 /// A statement of this many bytes may take milliseconds to plan.
 const LONG: usize = 32 * 1024;
-
-/// Plans a statement. While a long one is planned the other sessions of the thread go on elsewhere.
-pub(super) fn plan(planner: &Planner, sql: &str, view: &SessionView) -> Result<Statement, Fault> {
-    let several = || {
-        let runtime = tokio::runtime::Handle::try_current();
-        runtime.is_ok_and(|r| r.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
-    };
-    if sql.len() >= LONG && several() {
-        tokio::task::block_in_place(|| planner.read(sql, view))
-    } else {
-        planner.read(sql, view)
-    }
-}
 
 impl Session {
     /// Reads a statement. What can't be read here may be no SQL at all: then a server says so better.
     pub async fn read(&mut self, sql: &str) -> Result<Statement, Failure> {
         let view = self.view();
-        let fault: Fault = match plan(&self.shared.planner, sql, &view) {
+        let planned = if sql.len() < LONG {
+            self.shared.planner.read(sql, &view)
+        } else {
+            // The other sessions of this core go on meanwhile.
+            let (shared, view, sql) = (self.shared.clone(), view.clone(), sql.to_owned());
+            let planned = tokio::task::spawn_blocking(move || shared.planner.read(&sql, &view)).await;
+            planned.map_err(|_| Fault::internal("planning ended early"))?
+        };
+        let fault: Fault = match planned {
             Ok(statement) => return Ok(statement),
             Err(fault) => fault,
         };
