@@ -52,6 +52,10 @@ impl Settings {
         let mut put = |name: &str, value: Option<&str>| {
             // Writing to a String can't fail.
             let _ = match value {
+                // `SET name = …` takes no interval.
+                Some(value) if name == "timezone" && is_interval(value) => {
+                    write!(sql, "SET TIME ZONE {value};")
+                }
                 Some(value) => write!(sql, "SET {} = {value};", setting_name(name)),
                 None => write!(sql, "RESET {};", setting_name(name)),
             };
@@ -73,6 +77,12 @@ impl Settings {
     }
 }
 
+/// `INTERVAL '+05:45' HOUR TO MINUTE`, which only SET TIME ZONE takes.
+fn is_interval(value: &str) -> bool {
+    let word = value.get(.."interval".len());
+    word.is_some_and(|word| word.eq_ignore_ascii_case("interval"))
+}
+
 /// A setting's name as an identifier: each part of `extension.name` is quoted for itself.
 pub fn setting_name(name: &str) -> String {
     let parts: Vec<String> = name
@@ -85,6 +95,16 @@ pub fn setting_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_zone_may_be_an_interval() {
+        let target = settings(&[("timezone", "INTERVAL '+05:45' HOUR TO MINUTE")]);
+        let sql = Settings::default().diff_sql(&target);
+        assert_eq!(
+            sql.as_deref(),
+            Some("SET TIME ZONE INTERVAL '+05:45' HOUR TO MINUTE;")
+        );
+    }
 
     fn settings(all: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();

@@ -91,3 +91,12 @@ pub struct SetCommand {
     /// The statement as written, to be sent to servers.
     pub text: Box<str>,
 }
+
+impl SetCommand {
+    /// Of CommandComplete: `SET x TO DEFAULT` is a SET.
+    pub fn tag(&self) -> &'static str {
+        let tokens = super::lex::tokens(&self.text, true);
+        let reset = tokens.first().is_some_and(|t| t.is_word(&self.text, "reset"));
+        if reset { "RESET" } else { "SET" }
+    }
+}

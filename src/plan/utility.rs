@@ -62,7 +62,7 @@ pub fn read(r: &mut Reader<'_>) -> Result<Option<Command>, Fault> {
         "discard" => Command::Discard {
             what: r.rest().to_ascii_lowercase().into(),
         },
-        "explain" if r.take("route") => Command::ExplainRoute(r.rest().into()),
+        "explain" if r.take("route") => Command::ExplainRoute(with_comments(r).into()),
         "deallocate" => {
             r.take("prepare");
             Command::Deallocate {
@@ -71,6 +71,27 @@ pub fn read(r: &mut Reader<'_>) -> Result<Option<Command>, Fault> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// What follows EXPLAIN ROUTE, with the comments around it if they may hold hints.
+fn with_comments(r: &Reader<'_>) -> String {
+    let gap = |from: u32, to: u32| r.sql.get(from as usize..to as usize).unwrap_or("");
+    let start = r.peek().map_or(r.sql.len() as u32, |t| t.start);
+    let (mut before, mut end) = (String::new(), 0);
+    for token in &r.tokens[..r.at.min(r.tokens.len())] {
+        before += gap(end, token.start);
+        end = token.end;
+    }
+    before += gap(end, start);
+    let last = r.tokens.last().map_or(start, |t| t.end);
+    let behind = gap(last.max(start), r.sql.len() as u32);
+    let hint = |text: &str| text.contains("margay:");
+    match (hint(&before), hint(behind)) {
+        (false, false) => r.rest().into(),
+        (true, false) => format!("{}{}", before.trim_start(), r.rest()),
+        (false, true) => format!("{}{}", r.rest(), behind.trim_end()),
+        (true, true) => format!("{}{}{}", before.trim_start(), r.rest(), behind.trim_end()),
+    }
 }
 
 fn prepared() -> Fault {
@@ -329,6 +350,37 @@ mod tests {
         assert!(
             matches!(command("ROLLBACK TO SAVEPOINT \"A b\""), Command::Txn(TxnCommand::RollbackTo(n)) if &*n == "A b")
         );
+    }
+
+    #[test]
+    fn explain_route_keeps_the_hints_around_it() {
+        let explained = |sql: &str| match command(sql) {
+            Command::ExplainRoute(text) => text.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(explained("/* a */ EXPLAIN ROUTE SELECT 1 -- b"), "SELECT 1");
+        assert_eq!(
+            explained("/* margay: primary */ EXPLAIN ROUTE SELECT 1"),
+            "/* margay: primary */   SELECT 1"
+        );
+        assert_eq!(
+            explained("EXPLAIN /* margay: key=1 */ ROUTE SELECT 1 /* margay: primary */"),
+            "/* margay: key=1 */  SELECT 1 /* margay: primary */"
+        );
+    }
+
+    #[test]
+    fn the_tag_is_that_of_the_word_used() {
+        let tag = |sql: &str| match command(sql) {
+            Command::Set(set) => set.tag(),
+            other => panic!("{other:?}"),
+        };
+        for sql in ["SET TIME ZONE LOCAL", "SET x TO DEFAULT", "/* x */ SET a = 1"] {
+            assert_eq!(tag(sql), "SET", "{sql}");
+        }
+        for sql in ["RESET x", "reset all", "RESET TIME ZONE"] {
+            assert_eq!(tag(sql), "RESET", "{sql}");
+        }
     }
 
     #[test]

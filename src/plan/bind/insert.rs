@@ -183,7 +183,25 @@ impl Binder<'_, '_> {
             .collect()
     }
 
+    /// The shard of a row; what is wrong with its key says which row it is.
     pub(super) fn row_shard(
+        &self,
+        insert: &InsertRoute,
+        row: usize,
+        ids: &[Vec<i64>],
+        sharding: &Sharding,
+    ) -> Result<ShardId, Fault> {
+        let several = insert.rows.rows.len() > 1;
+        self.shard_of_row(insert, row, ids, sharding).map_err(|fault| {
+            if several && fault.detail.is_none() {
+                fault.detail(format!("It is row {} of VALUES.", row + 1))
+            } else {
+                fault
+            }
+        })
+    }
+
+    fn shard_of_row(
         &self,
         insert: &InsertRoute,
         row: usize,
@@ -229,14 +247,28 @@ impl Binder<'_, '_> {
                 }
             }
         }
-        sharding.scheme.shard_of(&key, types).ok_or_else(|| {
+        let shard = sharding.scheme.shard_of(&key, types).ok_or_else(|| {
             let shown: Vec<String> = key.iter().map(ToString::to_string).collect();
             Fault::new(
                 Code::KEY_OUTSIDE,
                 format!("no shard of {table} holds the key {}", shown.join(", ")),
             )
             .hint("Add the value to the table's rules.")
-        })
+        })?;
+        if let Scheme::Time(time) = &sharding.scheme
+            && !time.create_outside
+            && !time.wanted(self.moment.statement_us).contains(&shard.0)
+        {
+            return Err(Fault::new(
+                Code::KEY_OUTSIDE,
+                format!("the key's period is outside those of {table}"),
+            )
+            .hint(
+                "The rules say where the table begins (from) and how far it reaches (ahead); `outside: create` \
+                 creates others on demand.",
+            ));
+        }
+        Ok(shard)
     }
 
     /// The fills that this execution needs.

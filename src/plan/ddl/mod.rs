@@ -91,6 +91,9 @@ impl Compiler<'_> {
         {
             return Ok(Some(compiled));
         }
+        if first == "copy" {
+            self.refuse_shards_named()?;
+        }
         if first == "copy"
             && let Some(mut compiled) = self.copy()?
         {

@@ -207,7 +207,7 @@ impl Session {
     }
 
     async fn set(&mut self, command: &SetCommand) -> Result<(), Failure> {
-        let tag = if command.value.is_some() { "SET" } else { "RESET" };
+        let tag = command.tag();
         if let Some(name) = command.name.strip_prefix("margay.") {
             self.set_own(name, command.value.as_deref())?;
             self.tag(tag);

@@ -9,11 +9,22 @@ use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure};
 use crate::plan::{Part, Statement, Text};
 
+/// A statement of this many bytes may take milliseconds to plan.
+const LONG: usize = 32 * 1024;
+
 impl Session {
     /// Reads a statement. What can't be read here may be no SQL at all: then a server says so better.
     pub async fn read(&mut self, sql: &str) -> Result<Statement, Failure> {
         let view = self.view();
-        let fault: Fault = match self.shared.planner.read(sql, &view) {
+        let planned = if sql.len() < LONG {
+            self.shared.planner.read(sql, &view)
+        } else {
+            // The other sessions of this core go on meanwhile.
+            let (shared, view, sql) = (self.shared.clone(), view.clone(), sql.to_owned());
+            let planned = tokio::task::spawn_blocking(move || shared.planner.read(&sql, &view)).await;
+            planned.map_err(|_| Fault::internal("planning ended early"))?
+        };
+        let fault: Fault = match planned {
             Ok(statement) => return Ok(statement),
             Err(fault) => fault,
         };
