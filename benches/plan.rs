@@ -24,23 +24,13 @@ fn view() -> SessionView {
     let schema = std::fs::read_to_string(folder.join("schema.sql")).expect("schema.sql");
     let catalog = Arc::new(plan::catalog_from_sql(&schema).expect("a readable schema"));
     let database = loaded.snapshot.database("shop").expect("the database");
-    let mut view = SessionView {
-        database: Arc::new(Database {
+    SessionView::fresh(
+        Arc::new(Database {
             catalog,
             ..Database::clone(database)
         }),
-        search_path: vec!["public".into()],
-        time_zone: Some(jiff::tz::TimeZone::UTC),
-        standard_conforming_strings: true,
-        read_hint: None,
-        key_hint: None,
-        read_only: false,
-        names: margay::plan::LogicalNames::default(),
-        now_us: 0,
-        fingerprint: 0,
-    };
-    view.seal();
-    view
+        0,
+    )
 }
 
 fn planning(c: &mut Criterion) {

@@ -101,19 +101,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         database.catalog = Arc::new(catalog);
     }
     let now_us = jiff::Timestamp::now().as_microsecond() - 946_684_800_000_000;
-    let mut view = SessionView {
-        database: Arc::new(database),
-        search_path: vec!["public".into()],
-        time_zone: Some(jiff::tz::TimeZone::UTC),
-        standard_conforming_strings: true,
-        read_hint: None,
-        key_hint: None,
-        read_only: false,
-        names: plan::LogicalNames::default(),
-        now_us,
-        fingerprint: 0,
-    };
-    view.seal();
+    let view = SessionView::fresh(Arc::new(database), now_us);
     let planner = Planner::default();
     for key in untyped_keys(&view.database) {
         eprintln!(

@@ -17,24 +17,17 @@ fn view() -> SessionView {
     let schema = std::fs::read_to_string(folder.join("schema.sql")).expect("schema.sql");
     let catalog = Arc::new(plan::catalog_from_sql(&schema).expect("a readable schema"));
     let rules = loaded.snapshot.database("shop").expect("the database");
-    let mut view = SessionView {
-        database: Arc::new(Database {
+    let mut view = SessionView::fresh(
+        Arc::new(Database {
             catalog,
             ..Database::clone(rules)
         }),
-        search_path: vec!["public".into()],
-        time_zone: Some(jiff::tz::TimeZone::UTC),
-        standard_conforming_strings: true,
-        read_hint: None,
-        key_hint: None,
-        read_only: false,
-        names: plan::LogicalNames {
-            current_user: Some("alice".into()),
-            session_user: Some("alice".into()),
-            database: Some("shop".into()),
-        },
-        now_us: NOW_US,
-        fingerprint: 0,
+        NOW_US,
+    );
+    view.names = plan::LogicalNames {
+        current_user: Some("alice".into()),
+        session_user: Some("alice".into()),
+        database: Some("shop".into()),
     };
     view.seal();
     view

@@ -43,21 +43,11 @@ fn snapshot(folder: &Path) -> Snapshot {
 }
 
 fn view(snapshot: &Snapshot) -> SessionView {
-    let mut view = SessionView {
-        database: snapshot.database("shop").expect("the database").clone(),
-        search_path: vec!["public".into()],
-        time_zone: Some(jiff::tz::TimeZone::UTC),
-        standard_conforming_strings: true,
-        read_hint: None,
-        key_hint: None,
-        read_only: false,
-        names: plan::LogicalNames {
-            current_user: Some("alice".into()),
-            session_user: Some("alice".into()),
-            database: Some("shop".into()),
-        },
-        now_us: NOW_US,
-        fingerprint: 0,
+    let mut view = SessionView::fresh(snapshot.database("shop").expect("the database").clone(), NOW_US);
+    view.names = plan::LogicalNames {
+        current_user: Some("alice".into()),
+        session_user: Some("alice".into()),
+        database: Some("shop".into()),
     };
     view.seal();
     view

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use margay::model::NodeId;
-use margay::plan::{self, Command, LogicalNames, Moment, Params, Planner, SessionView};
+use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
 use margay::topology::{self, Database};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -263,22 +263,13 @@ impl Routes {
         let loaded = topology::load(file.path(), &|_| None).expect("the rules are right");
         let database = loaded.snapshot.database("app").expect("the database").clone();
         let catalog = Arc::new(plan::catalog_from_sql(SCHEMA).expect("a readable schema"));
-        let mut view = SessionView {
-            database: Arc::new(Database {
+        let view = SessionView::fresh(
+            Arc::new(Database {
                 catalog,
                 ..Database::clone(&database)
             }),
-            search_path: vec!["public".into()],
-            time_zone: Some(jiff::tz::TimeZone::UTC),
-            standard_conforming_strings: true,
-            read_hint: None,
-            key_hint: None,
-            read_only: false,
-            names: LogicalNames::default(),
-            now_us: 0,
-            fingerprint: 0,
-        };
-        view.seal();
+            0,
+        );
         let mut routes = Routes {
             planner: Planner::default(),
             view,

@@ -18,7 +18,7 @@ use super::prepared;
 use super::reader::Reader;
 use super::shape::{Slot, shape};
 use super::stack;
-use super::types::{Moment, Params, Planned, SessionView, Text};
+use super::types::{LogicalNames, Moment, Params, Planned, SessionView, Text};
 use super::utility;
 
 /// Shapes kept. A shape with its plan is a few kilobytes.
@@ -179,6 +179,24 @@ fn compile(
 }
 
 impl SessionView {
+    /// The view of a session that has set nothing, sealed: for EXPLAIN without a server, tests and benches.
+    pub fn fresh(database: Arc<Database>, now_us: i64) -> SessionView {
+        let mut view = SessionView {
+            database,
+            search_path: vec!["public".into()],
+            time_zone: Some(jiff::tz::TimeZone::UTC),
+            standard_conforming_strings: true,
+            read_hint: None,
+            key_hint: None,
+            read_only: false,
+            names: LogicalNames::default(),
+            now_us,
+            fingerprint: 0,
+        };
+        view.seal();
+        view
+    }
+
     /// Computes the fingerprint; call it after any other field has changed.
     pub fn seal(&mut self) {
         let mut hash = DefaultHasher::new();
