@@ -8,6 +8,7 @@ mod admin;
 mod command;
 mod cursors;
 mod extended;
+mod grammar;
 mod grid;
 mod group;
 mod inlet;
