@@ -82,8 +82,9 @@ impl Session {
     async fn messages(&mut self, batch: &[Frame], end: End) -> Result<(), Failure> {
         let mut group = Group::default();
         for at in 0..batch.len() {
-            // Whether statements follow that belong to the same transaction.
-            let more = end == End::Flush || batch[at + 1..].iter().any(|f| f.tag == b'E');
+            // Whether messages follow that belong to the same transaction: if one fails, so does what ran before.
+            let may_fail = |f: &Frame| matches!(f.tag, b'E' | b'P' | b'B' | b'D');
+            let more = end == End::Flush || batch[at + 1..].iter().any(may_fail);
             let placed = self.place(batch, at, &mut group, more).await;
             if let Err(failure) = placed {
                 // What came before it is carried out, as PostgreSQL does.
