@@ -1,7 +1,7 @@
 //! Keeps the catalog in the Snapshot what the servers have: after DDL of a session (which waits
 //! for it), and by a cheap question per node every few seconds for what others changed. Must not
 //! change anything on a server; what a new table needs there is done by `time_shards` and
-//! `placement`, which this calls.
+//! `notes`, which this calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,7 @@ use crate::topology::{Database, Engine, Node, Snapshot};
 use super::catalog::{Answers, NodeTables, assemble, tables_of};
 use super::catalog_sql::{FINGERPRINT, read_node};
 use super::connect::LinkError;
+use super::notes;
 use super::problems::Watch;
 use super::shared::{Shared, postgres_nodes};
 use super::shell::{self, Unkept};
@@ -38,6 +39,15 @@ pub struct Refresher {
     gates: Mutex<HashMap<String, Gate>>,
     /// Of the catalog that was read last, per node.
     fingerprints: Mutex<HashMap<NodeId, String>>,
+    /// What `notes::CHANGES` said last, per node.
+    noted: Mutex<HashMap<NodeId, String>>,
+}
+
+/// What differs on a node from when it was asked before.
+struct Changed {
+    node: NodeId,
+    schema: bool,
+    notes: bool,
 }
 
 impl Refresher {
@@ -47,6 +57,7 @@ impl Refresher {
             time_shards,
             gates: Mutex::default(),
             fingerprints: Mutex::default(),
+            noted: Mutex::default(),
         })
     }
 
@@ -77,7 +88,7 @@ impl Refresher {
         let answers = self.read(&snapshot, rules).await;
         self.publish(database, &answers);
         // Before tables are created: none must be under a placement that isn't the table's.
-        super::placement::note(&self.shared, database).await;
+        notes::note(&self.shared, database).await;
         self.time_shards.create_due(database).await;
         *last_began = Some(began);
     }
@@ -102,11 +113,23 @@ impl Refresher {
             tick.tick().await;
             let snapshot = self.shared.snapshot();
             let changed = self.changed_nodes(&snapshot).await;
-            let databases = snapshot
-                .databases
-                .iter()
-                .filter(|d| d.schema_nodes().iter().any(|n| changed.contains(n)));
-            join_all(databases.map(|database| self.reload(&database.name))).await;
+            let is_changed = |nodes: Vec<NodeId>, what: fn(&Changed) -> bool| {
+                let mut changed = changed.iter().filter(|c| what(c));
+                changed.any(|c| nodes.contains(&c.node))
+            };
+            let this = &self;
+            let work = snapshot.databases.iter().map(|database| {
+                let schema = is_changed(database.schema_nodes(), |c| c.schema);
+                let notes = is_changed(database.nodes(), |c| c.notes);
+                async move {
+                    if schema {
+                        this.reload(&database.name).await;
+                    } else if notes {
+                        notes::note(&this.shared, &database.name).await;
+                    }
+                }
+            });
+            join_all(work).await;
         }
     }
 
@@ -175,15 +198,27 @@ impl Refresher {
         shell::read(held.link()).await.map_err(fail)
     }
 
-    async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<NodeId> {
+    async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<Changed> {
+        let both = format!("{FINGERPRINT}; {}", notes::CHANGES);
+        let both = &both;
         let asked = postgres_nodes(snapshot).map(|node| async move {
             let mut held = self.shared.primary(node).await.ok()?;
-            let now = held.link().ask_one(FINGERPRINT).await.ok()??;
+            let sets = held.link().ask(both).await.ok()?;
+            let one = |at: usize| Some(sets.get(at)?.first()?.get(0)?.to_owned());
+            let (schema, notes) = (one(0)?, one(1)?);
             let known = self
                 .fingerprints
                 .lock()
                 .expect("no code panics while it holds this lock");
-            (known.get(&node.id) != Some(&now)).then_some(node.id)
+            let mut noted = self
+                .noted
+                .lock()
+                .expect("no code panics while it holds this lock");
+            Some(Changed {
+                node: node.id,
+                schema: known.get(&node.id) != Some(&schema),
+                notes: noted.insert(node.id, notes.clone()) != Some(notes),
+            })
         });
         join_all(asked).await.into_iter().flatten().collect()
     }

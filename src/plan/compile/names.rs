@@ -105,8 +105,8 @@ impl Compiler<'_> {
             )
             .detail(why.to_string())
             .hint(
-                "Bring the rules back to what they were, or move the rows and then delete the table's row in \
-                 margay.placement on each of its nodes; then RELOAD.",
+                "Bring the rules back to what they were. If the rows were moved: SHOW PROBLEMS on the admin console \
+                 says what to type on which node.",
             )),
         }
     }
