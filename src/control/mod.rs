@@ -25,6 +25,7 @@ mod recovery;
 pub mod refresh;
 pub mod reload;
 mod retire;
+pub mod shards;
 pub mod shared;
 mod shell;
 mod shell_sql;

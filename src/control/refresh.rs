@@ -19,6 +19,7 @@ use super::catalog_sql::{FINGERPRINT, read_node};
 use super::connect::LinkError;
 use super::notes;
 use super::problems::Watch;
+use super::shards;
 use super::shared::{Shared, postgres_nodes};
 use super::shell::{self, Unkept};
 use super::time_shards::TimeShards;
@@ -29,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// A client's DDL may be half done at the first look, and a CASCADE may take along what was right.
 const SHELL_ROUNDS: usize = 5;
 const SHELL_AGAIN: Duration = Duration::from_millis(40);
+
+/// DDL of another session is not committed on all nodes at the same instant.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// When the last complete reading of a database's catalog began.
 type Gate = Arc<tokio::sync::Mutex<Option<Instant>>>;
@@ -85,7 +89,11 @@ impl Refresher {
             return;
         };
         self.keep_shell(&snapshot, rules).await;
-        let answers = self.read(&snapshot, rules).await;
+        let mut answers = self.read(&snapshot, rules).await;
+        if lacks_more(rules, &answers) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            answers = self.read(&snapshot, rules).await;
+        }
         self.publish(database, &answers);
         // Before tables are created: none must be under a placement that isn't the table's.
         notes::note(&self.shared, database).await;
@@ -282,6 +290,16 @@ impl Refresher {
             .problems
             .replace(Watch::Catalog, |subject| subject.starts_with(&prefix), &problems);
     }
+}
+
+/// Whether shards are missing that were there before.
+fn lacks_more(rules: &Database, answers: &Answers) -> bool {
+    let found = shards::faults_of_all(rules, answers);
+    found.iter().any(|(table, found)| {
+        let now = shards::absent(found, &|node| node.to_string());
+        let before = rules.catalog.absent.get(table);
+        now.is_some_and(|now| before.is_none_or(|b| b.shards != now.shards || b.nodes != now.nodes))
+    })
 }
 
 /// The same rules with another catalog of one database.
