@@ -216,7 +216,7 @@ fn indexes(
 }
 
 /// The table on a node that bears a logical table's columns.
-fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
+pub fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
     match database.tables.get(name).map(|table| (table, &table.spread)) {
         Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
         Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
@@ -286,7 +286,7 @@ fn agree(
 
 /// The first thing in which two nodes' tables differ that a statement could notice. Type OIDs of
 /// user-defined types differ from server to server by nature.
-fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
+pub fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
     if a.columns.len() != b.columns.len() {
         return Some(format!("{} columns, not {}", b.columns.len(), a.columns.len()));
     }

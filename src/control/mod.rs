@@ -15,6 +15,7 @@ pub mod health;
 mod http;
 pub mod ids;
 pub mod lease;
+pub mod live;
 mod lsn;
 pub mod notes;
 mod page;
