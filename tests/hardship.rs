@@ -187,24 +187,27 @@ async fn a_thousand_clients_that_vanish_leave_nothing_behind() {
 async fn pools_that_run_out_say_so_and_nobody_is_stuck() {
     let sandbox = start().await;
     let url = sandbox.proxy().to_owned();
-    // A login takes a server's connection for a moment, and finds none once all are held.
-    let clients = join_all((0..16).map(|_| support::connect(&url))).await;
+    // After the first one a login needs no server, so clients come in while all connections are held.
+    drop(support::connect(&url).await);
     // Each holds a connection to one node and wants one to the other.
-    let crossing = clients.into_iter().zip(0_i64..).map(|(client, id)| async move {
-        let (first, second) = if id % 2 == 0 {
-            ("lefts", "rights")
-        } else {
-            ("rights", "lefts")
-        };
-        client.batch_execute("BEGIN").await?;
-        client
-            .execute(&format!("INSERT INTO {first} VALUES ($1, 'x')"), &[&id])
-            .await?;
-        client
-            .execute(&format!("INSERT INTO {second} VALUES ($1, 'x')"), &[&id])
-            .await?;
-        client.batch_execute("COMMIT").await
-    });
+    let crossing = (0..16_i64)
+        .map(|id| (id, url.clone()))
+        .map(|(id, url)| async move {
+            let client = support::connect(&url).await;
+            let (first, second) = if id % 2 == 0 {
+                ("lefts", "rights")
+            } else {
+                ("rights", "lefts")
+            };
+            client.batch_execute("BEGIN").await?;
+            client
+                .execute(&format!("INSERT INTO {first} VALUES ($1, 'x')"), &[&id])
+                .await?;
+            client
+                .execute(&format!("INSERT INTO {second} VALUES ($1, 'x')"), &[&id])
+                .await?;
+            client.batch_execute("COMMIT").await
+        });
     let mut failed = 0;
     for outcome in join_all(crossing).await {
         if let Err(error) = outcome {

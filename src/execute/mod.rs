@@ -43,7 +43,7 @@ pub use hold::{Hold, Seat};
 pub use outlet::Outlet;
 pub use recovery::{DECISION_TABLE, GID_PREFIX, Outcome, Report, create_decision_table, recover};
 pub use scatter::{Request, Told, scatter};
-pub use single::{Task, batch, simple, statement_key};
+pub use single::{Task, Unfinished, batch, simple, statement_key};
 pub use statuses::Statuses;
 pub use transaction::{Block, Txn};
 pub use using::Using;
