@@ -80,6 +80,17 @@ fn indexes_sql() -> String {
     )
 }
 
+/// Partitioned tables with each of their partitions (NULL: none) and its bounds.
+fn partitions_sql() -> String {
+    format!(
+        "SELECT n.nspname, c.relname, CASE WHEN k.relnamespace = c.relnamespace THEN k.relname::text \
+            ELSE k.oid::regclass::text END, pg_get_expr(k.relpartbound, k.oid) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class k ON k.oid = i.inhrelid \
+         WHERE c.relkind = 'p' AND NOT c.relispartition AND {USER_SCHEMA}"
+    )
+}
+
 /// How the database sorts what has no collation of its own. `datlocprovider` came with version 15.
 const DEFAULT_COLLATION: &str = "SELECT CASE WHEN p = 'b' OR p = 'c' AND datcollate IN ('C', 'POSIX') THEN 'bytes' ELSE 'deterministic' END \
      FROM (SELECT datcollate, coalesce(to_jsonb(d)->>'datlocprovider', 'c') AS p \
@@ -172,7 +183,6 @@ pub struct FunctionRow {
     pub returns_set: bool,
 }
 
-/// Everything that one node says.
 #[derive(Debug)]
 pub struct IndexRow {
     pub schema: String,
@@ -180,12 +190,24 @@ pub struct IndexRow {
     pub table: u32,
 }
 
+/// A partition, or a partitioned table that has none.
+#[derive(Debug)]
+pub struct PartitionRow {
+    pub schema: String,
+    pub table: String,
+    /// With its schema, if that isn't the table's; None: there is none.
+    pub name: Option<String>,
+    pub bounds: Option<String>,
+}
+
+/// Everything that one node says.
 #[derive(Debug)]
 pub struct NodeCatalog {
     pub tables: Vec<TableRow>,
     pub columns: Vec<ColumnRow>,
     pub unique: Vec<UniqueRow>,
     pub indexes: Vec<IndexRow>,
+    pub partitions: Vec<PartitionRow>,
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
@@ -202,11 +224,12 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
         indexes_sql(),
+        partitions_sql(),
     );
     let sets = link.ask(&sql).await?;
     let [
@@ -214,13 +237,14 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         columns,
         unique,
         indexes,
+        partitions,
         collation,
         functions,
         fingerprint,
     ] = sets.as_slice()
     else {
         return Err(LinkError::Answer(format!(
-            "{} results where 7 were asked for",
+            "{} results where 8 were asked for",
             sets.len()
         )));
     };
@@ -229,6 +253,7 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         columns: columns.iter().map(column_row).collect::<Result<_, _>>()?,
         unique: unique.iter().map(unique_row).collect::<Result<_, _>>()?,
         indexes: indexes.iter().map(index_row).collect::<Result<_, _>>()?,
+        partitions: partitions.iter().map(partition_row).collect::<Result<_, _>>()?,
         default_collation: match collation.first() {
             Some(row) => collation_row(text(row, 0)?)?,
             None => CollationRow::Deterministic,
@@ -298,6 +323,15 @@ fn function_row(row: &SimpleQueryRow) -> Result<FunctionRow, LinkError> {
         user_defined: text(row, 2)? == "t",
         is_aggregate: text(row, 3)? == "t",
         returns_set: text(row, 4)? == "t",
+    })
+}
+
+fn partition_row(row: &SimpleQueryRow) -> Result<PartitionRow, LinkError> {
+    Ok(PartitionRow {
+        schema: text(row, 0)?.to_owned(),
+        table: text(row, 1)?.to_owned(),
+        name: row.get(2).map(str::to_owned),
+        bounds: row.get(3).map(str::to_owned),
     })
 }
 

@@ -2,9 +2,10 @@
 //! volatility of functions. Loaded by `control` from the servers or read from a schema file;
 //! immutable once built, and part of the Snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::ids::{NodeId, ShardId};
 use super::names::TableName;
 use super::value::KeyType;
 
@@ -23,6 +24,9 @@ pub struct Catalog {
     /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
     /// be looked for where they aren't, so nothing is served on them.
     pub misplaced: HashMap<TableName, Box<str>>,
+    /// Shards that should be on a node and aren't: they would answer with nothing as if nothing had ever
+    /// been in them, so statements that need them are refused.
+    pub absent: HashMap<TableName, Absent>,
     /// Relations of the shell's system catalogs that tell the name of its own database.
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
@@ -31,6 +35,16 @@ pub struct Catalog {
     pub sequences: HashMap<TableName, Option<TableName>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
+}
+
+/// Shards of a table that can't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    pub shards: BTreeSet<ShardId>,
+    /// Nodes that lack the whole table, with whatever shards are theirs.
+    pub nodes: BTreeSet<NodeId>,
+    /// Without addresses: clients read it.
+    pub why: Box<str>,
 }
 
 /// A relation of the system catalogs with columns that name databases.

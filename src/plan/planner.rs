@@ -173,9 +173,12 @@ fn compile(
     compiler.refuse_misplaced()?;
     if let Some(mut compiled) = compiler.utility(view.now_us)? {
         compiled.is_utility = true;
+        compiler.refuse_absent(&compiled)?;
         return Ok(Command::Query(compiled.shared()));
     }
-    Ok(Command::Query(compiler.query(sql)?.shared()))
+    let compiled = compiler.query(sql)?;
+    compiler.refuse_absent(&compiled)?;
+    Ok(Command::Query(compiled.shared()))
 }
 
 impl SessionView {
