@@ -2,7 +2,7 @@
 //! nodes that the rules put it on and from no other; nodes that disagree are a problem to report,
 //! not a reason to stop. Must not publish anything: `refresh` does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::model::catalog::{
@@ -13,7 +13,8 @@ use crate::plan;
 use crate::topology::placement::physical_name;
 use crate::topology::{Database, Layout, Spread};
 
-use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
+use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog, OidRow};
+use super::oids::oids;
 use super::placement;
 
 /// Something about the nodes' schemas that an operator should know.
@@ -30,6 +31,8 @@ pub struct NodeTables {
     /// Index → table, as the node has them.
     pub indexes: Vec<(TableName, TableName)>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Empty where a database has no shell.
+    pub oids: Vec<OidRow>,
 }
 
 /// What was read: the nodes that answered. A node of the database that isn't here was down.
@@ -71,7 +74,7 @@ pub fn assemble(
         // Views are those of the shell, if there is one: they may be on any nodes.
         let loose = known.iter().filter(|(name, info)| {
             let of_shell = info.is_view && database.shell.is_some();
-            !(database.tables.contains_key(*name) || named.contains(*name) || of_shell)
+            !(database.tables.contains_key(*name) || named.contains_key(*name) || of_shell)
         });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
     }
@@ -142,6 +145,7 @@ pub fn assemble(
         system: before.system.clone(),
         views: before.views.clone(),
         sequences: before.sequences.clone(),
+        oids: oids(database, answers, before),
         shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
@@ -193,16 +197,17 @@ fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
     }
 }
 
-/// Names of shards that stand as tables of their own: no statement may name them.
-fn physical_names(database: &Database) -> HashSet<TableName> {
-    let mut names = HashSet::new();
+/// Shards that stand as tables of their own → their tables. No statement may name them.
+pub fn physical_names(database: &Database) -> HashMap<TableName, TableName> {
+    let mut names = HashMap::new();
     for table in database.tables.values() {
         let Spread::Sharded(sharding) = &table.spread else {
             continue;
         };
         if sharding.layout == Layout::Separate {
             let shards = (0..sharding.place.len() as i32).map(ShardId);
-            names.extend(shards.map(|s| TableName::new(table.name.schema.clone(), physical_name(table, s))));
+            let of = |s| TableName::new(table.name.schema.clone(), physical_name(table, s));
+            names.extend(shards.map(|s| (of(s), table.name.clone())));
         }
     }
     names
@@ -332,6 +337,7 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             .collect(),
         indexes,
         functions: answer.functions.into_iter().map(function).collect(),
+        oids: answer.oids,
     }
 }
 
@@ -342,6 +348,7 @@ fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
         name: row.name.into(),
         type_name: row.type_name.into(),
         type_oid: row.type_oid,
+        holds_oids: row.holds_oids,
         type_modifier: row.type_modifier,
         not_null: row.not_null,
     }

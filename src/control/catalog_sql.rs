@@ -23,6 +23,12 @@ fn tables_sql() -> String {
     )
 }
 
+/// Whether binary values of type `t` hold OIDs: those of users' types but enums and plain domains, and of
+/// regclass and its kin (typsend `reg…send`).
+const HOLDS_OIDS: &str = "(t.oid >= 16384 AND CASE t.typtype WHEN 'e' THEN false WHEN 'b' THEN t.typcategory = 'A' \
+     WHEN 'd' THEN t.typbasetype >= 16384 ELSE true END \
+     OR t.typsend::text ~ '^(pg_catalog\\.)?(reg.*|record_)send$')";
+
 /// Columns. What a default depends on is read from its stored expression tree, since pg_depend
 /// doesn't list built-in functions: `tags` are the kinds of its nodes, `volatile` the most volatile
 /// function named in it. The strings of a tree's constants are printed as numbers, so no text of
@@ -38,7 +44,7 @@ fn columns_sql() -> String {
                 IN (18, 19, 25, 1042, 1043), t.typcategory = 'A', \
             a.attidentity, a.attgenerated, \
             coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(t.typdefaultbin, 0)), \
-            x.tags, x.volatility, a.atttypmod \
+            x.tags, x.volatility, a.atttypmod, {HOLDS_OIDS} \
          FROM pg_attribute a \
          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_type t ON t.oid = a.atttypid \
@@ -80,6 +86,25 @@ fn indexes_sql() -> String {
     )
 }
 
+/// Types and relations by their OIDs, as clients may meet them in messages: `oid, schema, name, kind, of`.
+/// `kind`: `typtype` of a type, `a` of an array (`of`: its elements), `S` of a relation. Partitions and what
+/// belongs to them never reach a client.
+fn oids_sql() -> String {
+    format!(
+        "SELECT t.oid, n.nspname, t.typname, CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN 'a' ELSE t.typtype::text END, \
+            CASE WHEN t.typcategory = 'A' THEN t.typelem WHEN t.typtype = 'd' THEN t.typbasetype \
+                ELSE coalesce(r.rngsubtype, m.rngtypid, 0) END \
+         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem \
+         LEFT JOIN pg_class c ON c.oid = CASE WHEN t.typrelid <> 0 THEN t.typrelid ELSE e.typrelid END \
+         LEFT JOIN pg_range r ON r.rngtypid = t.oid \
+         LEFT JOIN (SELECT rngtypid, (to_jsonb(x)->>'rngmultitypid')::oid AS multi FROM pg_range x) m ON m.multi = t.oid \
+         WHERE t.oid >= 16384 AND c.relispartition IS NOT TRUE AND c.relpersistence IS DISTINCT FROM 't' AND {USER_SCHEMA} \
+         UNION ALL SELECT c.oid, n.nspname, c.relname, 'S', 0 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT c.relispartition \
+            AND c.relpersistence <> 't' AND {USER_SCHEMA}"
+    )
+}
+
 /// How the database sorts what has no collation of its own. `datlocprovider` came with version 15.
 const DEFAULT_COLLATION: &str = "SELECT CASE WHEN p = 'b' OR p = 'c' AND datcollate IN ('C', 'POSIX') THEN 'bytes' ELSE 'deterministic' END \
      FROM (SELECT datcollate, coalesce(to_jsonb(d)->>'datlocprovider', 'c') AS p \
@@ -109,6 +134,9 @@ pub const FINGERPRINT: &str = "SELECT concat_ws(',', \
         (SELECT concat(count(*), ':', sum(hashint8((r.oid::int8 << 32) # r.xmin::text::int8)::numeric)) FROM pg_rewrite r \
             WHERE r.oid >= 16384), \
         (SELECT concat(count(*), ':', sum(hashint8((p.oid::int8 << 32) # p.xmin::text::int8)::numeric)) FROM pg_proc p), \
+        (SELECT concat(count(*), ':', sum(hashint8((y.oid::int8 << 32) # y.xmin::text::int8)::numeric)) FROM pg_type y \
+            JOIN pg_namespace n ON n.oid = y.typnamespace WHERE y.oid >= 16384 AND y.typrelid = 0 AND y.typtype <> 'b' \
+            AND n.nspname !~ '^pg_(toast|temp)'), \
         (SELECT concat(count(*), ':', sum(hashint8((n.oid::int8 << 32) # n.xmin::text::int8)::numeric)) FROM pg_namespace n \
             WHERE n.nspname !~ '^pg_(toast|temp)'))";
 
@@ -140,6 +168,7 @@ pub struct ColumnRow {
     pub name: String,
     pub type_name: String,
     pub type_oid: u32,
+    pub holds_oids: bool,
     pub type_modifier: i32,
     pub not_null: bool,
     pub collation: CollationRow,
@@ -172,7 +201,18 @@ pub struct FunctionRow {
     pub returns_set: bool,
 }
 
-/// Everything that one node says.
+/// A type or a relation, by its OID on one node.
+#[derive(Debug)]
+pub struct OidRow {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// `pg_type.typtype`, `a` of an array, `S` of a relation.
+    pub kind: char,
+    /// What an array, a domain, a range or a multirange is made of.
+    pub of: u32,
+}
+
 #[derive(Debug)]
 pub struct IndexRow {
     pub schema: String,
@@ -180,6 +220,7 @@ pub struct IndexRow {
     pub table: u32,
 }
 
+/// Everything that one node says.
 #[derive(Debug)]
 pub struct NodeCatalog {
     pub tables: Vec<TableRow>,
@@ -189,20 +230,24 @@ pub struct NodeCatalog {
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
+    /// Likewise.
+    pub oids: Vec<OidRow>,
     /// `FINGERPRINT`, of the same snapshot.
     pub fingerprint: String,
 }
 
 /// Asks one node, in one round trip.
-pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCatalog, LinkError> {
-    let functions = if with_functions {
-        FUNCTIONS
-    } else {
-        "SELECT WHERE false"
-    };
+pub async fn read_node(
+    link: &mut Link,
+    with_functions: bool,
+    with_oids: bool,
+) -> Result<NodeCatalog, LinkError> {
+    const NOTHING: &str = "SELECT WHERE false";
+    let functions = if with_functions { FUNCTIONS } else { NOTHING };
+    let oids = if with_oids { oids_sql() } else { NOTHING.to_owned() };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {oids}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
@@ -216,11 +261,12 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         indexes,
         collation,
         functions,
+        oids,
         fingerprint,
     ] = sets.as_slice()
     else {
         return Err(LinkError::Answer(format!(
-            "{} results where 7 were asked for",
+            "{} results where 8 were asked for",
             sets.len()
         )));
     };
@@ -234,6 +280,7 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
             None => CollationRow::Deterministic,
         },
         functions: functions.iter().map(function_row).collect::<Result<_, _>>()?,
+        oids: oids.iter().map(oid_row).collect::<Result<_, _>>()?,
         fingerprint: match fingerprint.first() {
             Some(row) => text(row, 0)?.to_owned(),
             None => return Err(LinkError::Answer("no fingerprint".into())),
@@ -257,6 +304,7 @@ fn column_row(row: &SimpleQueryRow) -> Result<ColumnRow, LinkError> {
         name: text(row, 1)?.to_owned(),
         type_name: text(row, 2)?.to_owned(),
         type_oid: oid(row, 3)?,
+        holds_oids: text(row, 14)? == "t",
         type_modifier: number(row, 13)?,
         not_null: text(row, 4)? == "t",
         collation: collation_row(text(row, 5)?)?,
@@ -298,6 +346,16 @@ fn function_row(row: &SimpleQueryRow) -> Result<FunctionRow, LinkError> {
         user_defined: text(row, 2)? == "t",
         is_aggregate: text(row, 3)? == "t",
         returns_set: text(row, 4)? == "t",
+    })
+}
+
+fn oid_row(row: &SimpleQueryRow) -> Result<OidRow, LinkError> {
+    Ok(OidRow {
+        oid: oid(row, 0)?,
+        schema: text(row, 1)?.to_owned(),
+        name: text(row, 2)?.to_owned(),
+        kind: first_char(text(row, 3)?),
+        of: oid(row, 4)?,
     })
 }
 

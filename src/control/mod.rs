@@ -16,6 +16,7 @@ mod http;
 pub mod ids;
 pub mod lease;
 mod lsn;
+mod oids;
 mod page;
 pub mod placement;
 pub mod primaries;

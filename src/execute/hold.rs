@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 
 use crate::backend::{Fleet, Frame, Lease, Settings, TxStatus, Want};
+use crate::model::oids::Oids;
 use crate::model::{Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
@@ -155,7 +156,15 @@ impl Hold {
         Ok(seats)
     }
 
-    fn seated(&mut self, lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+    /// What a node's OIDs are to the client. A node that wasn't asked yet has none that are known.
+    fn oids(&self, node: NodeId) -> Option<Arc<Oids>> {
+        self.database.shell.filter(|shell| *shell != node)?;
+        Some(self.database.catalog.oids.get(&node).cloned().unwrap_or_default())
+    }
+
+    fn seated(&mut self, mut lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+        let oids = self.oids(lease.node());
+        lease.speak(oids);
         let label = lease.server_label();
         if !self.answered.contains(label) {
             self.answered.push(Arc::clone(label));

@@ -216,6 +216,7 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             let formats: Vec<i16> = bind.formats.iter().collect();
             let results: Vec<i16> = bind.result_formats.iter().collect();
             let values: Vec<Option<&[u8]>> = bind.params.iter().collect();
+            let start = out.len();
             frontend::bind(
                 out,
                 b"",
@@ -224,6 +225,8 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
                 values.into_iter(),
                 &widen_formats(&results, hidden),
             );
+            lease.put_bind(start, types);
+            let out = lease.write_buf();
             frontend::describe(out, Target::Portal, b"");
             frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
             // A server that waits for COPY data would ignore a Sync: it follows the data.

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod fault;
 pub mod ids;
 pub mod names;
+pub mod oids;
 pub mod value;
 
 pub use fault::{Blame, Code, Fault};

@@ -201,6 +201,7 @@ impl Session {
             statement,
             types,
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -223,6 +224,7 @@ impl Session {
             statement: self.shared.planner.read(&statement.statement.text, &view)?,
             types: statement.types.clone(),
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -274,6 +276,7 @@ impl Session {
         })
         .await;
         if let Ok(exchange) = &result {
+            group.note_rows(&exchange.rows_hold);
             self.note_described(&group, exchange.param_types.as_deref());
             self.catalog_changed |= group.changes_catalog;
         } else {
@@ -310,6 +313,7 @@ impl Session {
                     statement: statement.statement.clone(),
                     types: types.into(),
                     described: OnceLock::new(),
+                    holds_oids: statement.holds_oids.clone(),
                     read_under: statement.read_under,
                     keyed: OnceLock::new(),
                 });
