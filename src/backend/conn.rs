@@ -11,22 +11,23 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, Id};
 
 use super::cancel::CancelTarget;
+use super::chunk::{Chunk, Relay, Stop};
 use super::login;
 use super::prepared::{Prepared, StatementName};
 use super::server::Tally;
 use super::settings::Settings;
 use super::stream::{Breaker, Peer, Stream};
 use super::track::{Track, peek};
-use crate::model::oids::{Oids, may_hold_oids};
+use super::words::{self, Words};
+use crate::model::oids::Oids;
 use crate::model::{Code, Fault};
 use crate::topology;
-use crate::wire::postgres::frame::HEADER;
-use crate::wire::postgres::oids::{self, Holding, Untold};
+use crate::wire::postgres::oids::Untold;
 use crate::wire::postgres::{Frame, ProtocolError, TxStatus, frontend};
 
 /// Room for a read: small at first, doubled each time a read fills it, so that an idle connection
@@ -40,35 +41,6 @@ const MAX_KEPT_WRITE: usize = 256 << 10;
 /// Evicted statements are closed this many at a time: one round trip in as many evictions.
 const CLOSE_BATCH: usize = 64;
 
-/// What a relay does with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relay {
-    /// Into the chunk, and on.
-    Pass,
-    /// The chunk ends before it; the frame stays for `next_frame`.
-    StopBefore,
-    /// Into the chunk, which ends after it.
-    StopAfter,
-}
-
-/// Why a chunk ended where it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The watcher said StopBefore at a frame of this tag.
-    Before(u8),
-    /// The watcher said StopAfter at a frame of this tag.
-    After(u8),
-}
-
-/// A run of bytes to pass on: whole frames, and maybe a part of a DataRow or CopyData at either
-/// end (`Conn::is_mid_frame`).
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    pub bytes: Bytes,
-    /// None: as far as the buffer went.
-    pub stop: Option<Stop>,
-}
-
 /// A connection to one server, logged in.
 pub struct Conn {
     stream: Stream,
@@ -77,12 +49,7 @@ pub struct Conn {
     read_size: usize,
     /// Bytes of a frame that `take_chunk` has passed on in part.
     mid_frame: usize,
-    /// The server's OIDs are put into those that clients know, and back. None: they are the same.
-    oids: Option<Arc<Oids>>,
-    /// Of the rows that come next, as the RowDescription right before them said.
-    holding: Holding,
-    /// The frame at the start of `input` has its OIDs put already.
-    is_put: bool,
+    words: Words,
     output: BytesMut,
     /// Of `output`: seen by `track`, and written.
     counted: usize,
@@ -123,9 +90,7 @@ impl Conn {
             input: BytesMut::new(),
             read_size: MIN_READ,
             mid_frame: 0,
-            oids: None,
-            holding: Holding::new(),
-            is_put: false,
+            words: Words::default(),
             output: BytesMut::new(),
             counted: 0,
             written: 0,
@@ -245,7 +210,7 @@ impl Conn {
     fn count_output(&mut self) -> Result<(), Fault> {
         let counted = std::mem::replace(&mut self.counted, self.output.len());
         let before = self.track.statements;
-        let to_node = self.oids.as_deref().map(|oids| &oids.to_node);
+        let to_node = self.words.to_node();
         let noted = self.track.note_sent(&mut self.output[counted..], to_node);
         if let Some(tally) = self.tally.as_ref().filter(|_| self.track.statements > before) {
             tally.queries.fetch_add(self.track.statements - before, Relaxed);
@@ -282,7 +247,7 @@ impl Conn {
             return Ok(None);
         }
         self.put_oids(header.tag, 0, header.len)?;
-        self.is_put = false;
+        self.words.is_put = false;
         let frame = Frame {
             tag: header.tag,
             bytes: self.input.split_to(header.len).freeze(),
@@ -334,7 +299,7 @@ impl Conn {
                     break;
                 }
             };
-            if matches!(header.tag, b'D' | b'd') && (self.holding.is_empty() || header.tag == b'd') {
+            if matches!(header.tag, b'D' | b'd') && (header.tag == b'd' || !self.words.reads_rows()) {
                 self.mid_frame = header.len.saturating_sub(rest.len());
                 at += header.len.min(rest.len());
                 continue;
@@ -348,7 +313,7 @@ impl Conn {
                 b'D' => Relay::Pass,
                 tag => watch(tag, body),
             };
-            self.is_put = verdict == Relay::StopBefore;
+            self.words.is_put = verdict == Relay::StopBefore;
             if verdict == Relay::StopBefore {
                 stop = Some(Stop::Before(header.tag));
                 break;
@@ -372,65 +337,24 @@ impl Conn {
         })
     }
 
-    /// Whose words the client speaks: asked for by whoever takes the connection.
+    /// Whose OIDs the client knows: told by whoever takes the connection.
     pub fn speak(&mut self, oids: Option<Arc<Oids>>) {
-        self.oids = oids;
+        self.words.oids = oids;
     }
 
     /// The values of the Bind that was queued last, from `start` of the write buffer on, into the server's
-    /// words. `types`: of the parameters, in the client's.
+    /// OIDs. `types`: of the parameters, in the client's.
     pub fn put_bind(&mut self, start: usize, types: &[u32]) {
-        let Some(oids) = self.oids.as_deref() else {
-            return;
-        };
-        if !types.iter().any(|ty| may_hold_oids(*ty)) {
-            return;
-        }
-        let body = self.output.get_mut(start + HEADER..).unwrap_or_default();
-        match oids::bind(body, types, &oids.to_node) {
-            // The server says what is wrong with a value that isn't well formed.
-            Ok(()) | Err(Untold::Broken(_)) => {}
-            // A value of regclass and the like that names nothing there: it must not get there.
-            Err(Untold::Unknown(oid)) => {
-                tracing::debug!(oid, "a value names an object that a node doesn't have");
-                self.broken = true;
-            }
-        }
+        let frame = self.output.get_mut(start..).unwrap_or_default();
+        self.broken |= !self.words.put_bind(frame, types);
     }
 
-    /// Puts the OIDs of the frame at `at` of the input into those that clients know, unless it is done.
     fn put_oids(&mut self, tag: u8, at: usize, length: usize) -> Result<(), Fault> {
-        let Some(oids) = self.oids.as_deref() else {
-            return Ok(());
-        };
-        if at == 0 && self.is_put {
-            return Ok(());
+        match self.words.put(tag, &mut self.input, at, length) {
+            Ok(()) => Ok(()),
+            Err(Untold::Unknown(oid)) => Err(self.lost(words::unknown(oid))),
+            Err(Untold::Broken(error)) => Err(self.violated(error)),
         }
-        let words = &oids.from_node;
-        let body = self.input.get_mut(at + HEADER..at + length).unwrap_or_default();
-        let put = match tag {
-            b'T' => oids::row_description(body, words).map(|holding| self.holding = holding),
-            b't' => oids::parameter_description(body, words),
-            b'D' if !self.holding.is_empty() => oids::data_row(body, &self.holding, words),
-            b'C' | b's' | b'I' | b'E' | b'Z' | b'n' => {
-                self.holding.clear();
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        put.map_err(|untold| match untold {
-            Untold::Unknown(oid) => {
-                let fault = Fault::new(
-                    Code::PLACEMENT_MISMATCH,
-                    format!("a server's type or relation of OID {oid} isn't known here"),
-                );
-                self.lost(fault.hint(
-                    "What was made a moment ago, or not through Margay, is known in some seconds; what was made \
-                     in this transaction, after its end.",
-                ))
-            }
-            Untold::Broken(error) => self.violated(error),
-        })
     }
 
     /// `take_chunk`, reading (and flushing) as long as the chunk would be empty without a stop. Cancel-safe.
