@@ -141,3 +141,15 @@ fn binary_copy_of_what_holds_oids_is_refused_by_name() {
         );
     }
 }
+
+#[test]
+fn types_made_in_a_transaction_are_known_in_it() {
+    let sandbox = with_schema();
+    let sql = "BEGIN; CREATE TYPE new AS ENUM ('a', 'b'); CREATE TABLE news (n new, ns new[]); \
+               INSERT INTO news VALUES ('a', '{b}'); SELECT * FROM news; \
+               ALTER TABLE orders ADD COLUMN n new DEFAULT 'b'; INSERT INTO orders (user_id, id) VALUES (1, 1), (2, 1); \
+               SELECT user_id, n FROM orders ORDER BY user_id; CREATE DOMAIN short AS varchar(3); \
+               ALTER TABLE users ADD COLUMN s short; SELECT s FROM users; SELECT u FROM users u; ROLLBACK; SELECT m FROM users";
+    let run = |url: &str| psql(url, &["-c", sql]);
+    assert_eq!(run(sandbox.proxy()), run(sandbox.oracle()));
+}

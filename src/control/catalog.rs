@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::execute::OidRow;
 use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
-use crate::model::{NodeId, ShardId, TableName};
+use crate::model::{NodeId, TableName};
 use crate::plan;
-use crate::topology::placement::physical_name;
-use crate::topology::{Database, Layout, Spread};
+use crate::topology::{Database, Spread};
 
-use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog, OidRow};
+use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
 use super::oids::oids;
 use super::placement;
 
@@ -70,7 +70,7 @@ pub fn assemble(
         let known = answers
             .get(&default)
             .map_or(&before.tables, |answer| &answer.tables);
-        let named = physical_names(database);
+        let named = database.physical_names();
         // Views are those of the shell, if there is one: they may be on any nodes.
         let loose = known.iter().filter(|(name, info)| {
             let of_shell = info.is_view && database.shell.is_some();
@@ -195,22 +195,6 @@ fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
         Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
         Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
     }
-}
-
-/// Shards that stand as tables of their own → their tables. No statement may name them.
-pub fn physical_names(database: &Database) -> HashMap<TableName, TableName> {
-    let mut names = HashMap::new();
-    for table in database.tables.values() {
-        let Spread::Sharded(sharding) = &table.spread else {
-            continue;
-        };
-        if sharding.layout == Layout::Separate {
-            let shards = (0..sharding.place.len() as i32).map(ShardId);
-            let of = |s| TableName::new(table.name.schema.clone(), physical_name(table, s));
-            names.extend(shards.map(|s| (of(s), table.name.clone())));
-        }
-    }
-    names
 }
 
 /// One table as its nodes have it: the first answer, narrowed to what holds on all of them, and

@@ -5,6 +5,8 @@
 use tokio_postgres::SimpleQueryRow;
 
 use super::connect::{Link, LinkError};
+use crate::execute::{OidRow, oids_sql};
+use crate::model::oids::FIRST_USER_OID;
 
 /// Schemas that hold nothing of the user's, as a condition on `n` (pg_namespace).
 const USER_SCHEMA: &str = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'margay') \
@@ -83,25 +85,6 @@ fn indexes_sql() -> String {
         "SELECT n.nspname, x.relname, i.indrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
          JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace \
          WHERE NOT c.relispartition AND c.relpersistence <> 't' AND {USER_SCHEMA}"
-    )
-}
-
-/// Types and relations by their OIDs, as clients may meet them in messages: `oid, schema, name, kind, of`.
-/// `kind`: `typtype` of a type, `a` of an array (`of`: its elements), `S` of a relation. Partitions and what
-/// belongs to them never reach a client.
-fn oids_sql() -> String {
-    format!(
-        "SELECT t.oid, n.nspname, t.typname, CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN 'a' ELSE t.typtype::text END, \
-            CASE WHEN t.typcategory = 'A' THEN t.typelem WHEN t.typtype = 'd' THEN t.typbasetype \
-                ELSE coalesce(r.rngsubtype, m.rngtypid, 0) END \
-         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem \
-         LEFT JOIN pg_class c ON c.oid = CASE WHEN t.typrelid <> 0 THEN t.typrelid ELSE e.typrelid END \
-         LEFT JOIN pg_range r ON r.rngtypid = t.oid \
-         LEFT JOIN (SELECT rngtypid, (to_jsonb(x)->>'rngmultitypid')::oid AS multi FROM pg_range x) m ON m.multi = t.oid \
-         WHERE t.oid >= 16384 AND c.relispartition IS NOT TRUE AND c.relpersistence IS DISTINCT FROM 't' AND {USER_SCHEMA} \
-         UNION ALL SELECT c.oid, n.nspname, c.relname, 'S', 0 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT c.relispartition \
-            AND c.relpersistence <> 't' AND {USER_SCHEMA}"
     )
 }
 
@@ -201,18 +184,6 @@ pub struct FunctionRow {
     pub returns_set: bool,
 }
 
-/// A type or a relation, by its OID on one node.
-#[derive(Debug)]
-pub struct OidRow {
-    pub oid: u32,
-    pub schema: String,
-    pub name: String,
-    /// `pg_type.typtype`, `a` of an array, `S` of a relation.
-    pub kind: char,
-    /// What an array, a domain, a range or a multirange is made of.
-    pub of: u32,
-}
-
 #[derive(Debug)]
 pub struct IndexRow {
     pub schema: String,
@@ -244,7 +215,11 @@ pub async fn read_node(
 ) -> Result<NodeCatalog, LinkError> {
     const NOTHING: &str = "SELECT WHERE false";
     let functions = if with_functions { FUNCTIONS } else { NOTHING };
-    let oids = if with_oids { oids_sql() } else { NOTHING.to_owned() };
+    let oids = if with_oids {
+        oids_sql(FIRST_USER_OID)
+    } else {
+        NOTHING.to_owned()
+    };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {oids}; {FINGERPRINT}; COMMIT",

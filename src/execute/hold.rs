@@ -8,7 +8,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 
 use crate::backend::{Fleet, Frame, Lease, Settings, TxStatus, Want};
-use crate::model::oids::Oids;
 use crate::model::{Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
@@ -95,6 +94,9 @@ impl Hold {
 
     /// A connection for one statement on `node`. In a transaction: its branch, opened if need be.
     pub async fn seat(&mut self, node: NodeId, role: Role) -> Result<Seat, Failure> {
+        if self.txn.block().is_some_and(|block| block.oids.behind) {
+            Box::pin(self.learn_oids(node)).await?;
+        }
         let Some(index) = self.branch_index(node, role) else {
             let replica_will_do = role == Role::Any && self.replica_allowed();
             let mut lease = self.lease(node, replica_will_do).await?;
@@ -154,12 +156,6 @@ impl Hold {
             }
         }
         Ok(seats)
-    }
-
-    /// What a node's OIDs are to the client. A node that wasn't asked yet has none that are known.
-    fn oids(&self, node: NodeId) -> Option<Arc<Oids>> {
-        self.database.shell.filter(|shell| *shell != node)?;
-        Some(self.database.catalog.oids.get(&node).cloned().unwrap_or_default())
     }
 
     fn seated(&mut self, mut lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {

@@ -108,6 +108,9 @@ pub async fn scatter(
         }
     };
     let outcome = result?;
+    if let Some(block) = hold.txn.block_mut().filter(|_| plan.changes_catalog) {
+        block.oids.changed();
+    }
     match &outcome {
         Told::Complete(tag) => backend::command_complete(client.out.buf(), tag.as_bytes()),
         Told::Suspended { .. } => backend::portal_suspended(client.out.buf()),

@@ -82,6 +82,12 @@ impl Dictionary {
         self.relations.insert(here, there);
     }
 
+    /// The highest OID here; at least the last one that isn't a server's own choice.
+    pub fn newest(&self) -> u32 {
+        let all = self.types.keys().chain(self.relations.keys());
+        all.copied().max().unwrap_or(0).max(FIRST_USER_OID - 1)
+    }
+
     /// None: a type that isn't known, or not yet.
     pub fn type_oid(&self, here: u32) -> Option<u32> {
         if here < FIRST_USER_OID {
