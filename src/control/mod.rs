@@ -18,6 +18,7 @@ pub mod lease;
 pub mod live;
 mod lsn;
 pub mod notes;
+mod oids;
 mod page;
 pub mod placement;
 pub mod primaries;

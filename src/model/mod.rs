@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod fault;
 pub mod ids;
 pub mod names;
+pub mod oids;
 pub mod value;
 
 pub use encoding::Encoding;
