@@ -27,10 +27,17 @@ pub struct Catalog {
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
     pub views: HashMap<TableName, Box<str>>,
-    /// Sequences by name, with the table that owns each.
-    pub sequences: HashMap<TableName, Option<TableName>>,
+    pub sequences: HashMap<TableName, SequenceInfo>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceInfo {
+    /// The table that owns it.
+    pub owner: Option<TableName>,
+    /// The statements that would make it anew, without its owner.
+    pub definition: Box<str>,
 }
 
 /// A relation of the system catalogs with columns that name databases.

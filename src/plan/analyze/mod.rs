@@ -19,7 +19,7 @@ use super::scope::{Column, EntityId, Facts, Scope};
 use super::types::SessionView;
 
 pub use local::{has_aggregate, has_window, holds_key, is_aggregate_call, is_aggregated, windows_are_local};
-pub use locate::{Located, locate};
+pub use locate::{Located, locate, sequence_home};
 
 /// A function call met anywhere in the statement.
 #[derive(Clone, Debug)]

@@ -276,8 +276,14 @@ impl<'a> Compiler<'a> {
             return Ok(route);
         }
         if analysis.facts.refs.is_empty() {
-            let node = self.sequence(analysis)?.map(|(node, _)| node);
-            return Ok(Route::Fixed(node.unwrap_or(self.db().anywhere)));
+            let nodes = self.sequence(analysis)?.map(|(nodes, _)| nodes);
+            return Ok(match nodes.as_deref() {
+                None | Some([]) => Route::Fixed(self.db().anywhere),
+                Some([one]) => Route::Fixed(*one),
+                Some(several) => Route::Same {
+                    nodes: several.to_vec(),
+                },
+            });
         }
         let src = Source {
             sql: self.sql,

@@ -4,7 +4,7 @@
 use crate::model::{Code, Fault, NodeId, TableName};
 use crate::topology::Layout;
 
-use super::super::analyze::{Located, locate};
+use super::super::analyze::{Located, locate, sequence_home};
 use super::super::compile::{Compiler, Route};
 use super::super::query::{Name, Span};
 use super::super::reader::Reader;
@@ -103,20 +103,16 @@ impl Compiler<'_> {
         if let Some(view) = self.find(name, |n| catalog.views.contains_key(n)) {
             return self.nodes_of_view(&view);
         }
-        if let Some(sequence) = self.find(name, |n| catalog.sequences.contains_key(n)) {
-            let Some(Some(owner)) = catalog.sequences.get(&sequence) else {
-                return Ok(vec![self.view.database.anywhere]);
-            };
-            let owner = Name {
-                parts: vec![owner.schema.clone(), owner.table.clone()],
-                span: Span::default(),
-            };
-            return Ok(self.nodes_of_home(&locate(&owner, self.view).home));
+        if let Some(home) = self
+            .find(name, |n| catalog.sequences.contains_key(n))
+            .and_then(|sequence| sequence_home(&sequence, self.view))
+        {
+            return Ok(self.nodes_of_home(&home));
         }
         Ok(self.nodes_of_home(&located.home))
     }
 
-    pub(super) fn nodes_of_home(&self, home: &Home) -> Vec<NodeId> {
+    pub(in super::super) fn nodes_of_home(&self, home: &Home) -> Vec<NodeId> {
         match home {
             Home::Node(n) => vec![*n],
             Home::Everywhere(list) => list.clone(),
