@@ -130,8 +130,9 @@ fn definitions_sql() -> String {
         "m",
         "materialized view",
         &format!(
-            "format('CREATE MATERIALIZED VIEW %I.%I%s AS %s WITH NO DATA;', n.nspname, c.relname, \
-                ' WITH (' || array_to_string(c.reloptions, ', ') || ')', rtrim(pg_get_viewdef(c.oid), ';')), {INDEXES}"
+            "format('CREATE MATERIALIZED VIEW %I.%I%s AS %s%s;', n.nspname, c.relname, \
+                ' WITH (' || array_to_string(c.reloptions, ', ') || ')', rtrim(pg_get_viewdef(c.oid), ';'), \
+                CASE WHEN NOT c.relispopulated THEN ' WITH NO DATA' END), {INDEXES}"
         ),
     );
     let foreign_keys = "SELECT k.oid, 'foreign key', n.nspname::text, format('%s %s', c.relname, k.conname), \

@@ -40,10 +40,10 @@ impl Compiler<'_> {
         if let Some(name) = separate {
             return self.on_separate(names, &name.to_string());
         }
-        // What is about rows has nothing to do in the shell.
+        // What is about rows has nothing to do in the shell, but that a view has been filled is told there.
         let of_schema = matches!(
             first,
-            "create" | "alter" | "drop" | "comment" | "grant" | "revoke"
+            "create" | "alter" | "drop" | "comment" | "grant" | "revoke" | "refresh"
         );
         let all = |nodes: Vec<NodeId>| if of_schema { self.with_shell(nodes) } else { nodes };
         let Some((_, nodes)) = places.first() else {
