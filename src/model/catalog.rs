@@ -32,8 +32,7 @@ pub struct Catalog {
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
     pub views: HashMap<TableName, Box<str>>,
-    /// Sequences by name, with the table that owns each.
-    pub sequences: HashMap<TableName, Option<TableName>>,
+    pub sequences: HashMap<TableName, SequenceInfo>,
     /// Nodes whose OIDs of types and relations aren't those that clients see, which are the shell's.
     pub oids: HashMap<NodeId, Arc<Oids>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
@@ -48,6 +47,14 @@ pub struct Absent {
     pub nodes: BTreeSet<NodeId>,
     /// Without addresses: clients read it.
     pub why: Box<str>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceInfo {
+    /// The table that owns it.
+    pub owner: Option<TableName>,
+    /// The statements that would make it anew, without its owner.
+    pub definition: Box<str>,
 }
 
 /// A relation of the system catalogs with columns that name databases.
