@@ -99,7 +99,7 @@ async fn four_proxies_prepare_the_same_node_at_once() {
         let tables = "SELECT relname FROM pg_class WHERE relnamespace = 'margay'::regnamespace AND relkind = 'r' ORDER BY 1";
         assert_eq!(
             server.column(&database, tables).await,
-            ["decision", "placement", "worker"]
+            ["decision", "period", "placement", "worker"]
         );
     }
     // Once it is there, no right to create anything is needed.

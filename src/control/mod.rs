@@ -19,6 +19,7 @@ pub mod live;
 mod lsn;
 pub mod notes;
 mod page;
+mod periods;
 pub mod placement;
 pub mod primaries;
 pub mod problems;
