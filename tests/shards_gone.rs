@@ -97,6 +97,31 @@ async fn shard_that_is_gone_is_seen_and_never_answers_as_if_empty() {
     }
     assert!(rows(&admin, "SHOW PROBLEMS").await.is_empty());
 
+    // By its own name a shard is no relation.
+    let psql = |sql: &str| {
+        let output = std::process::Command::new("psql")
+            .args([sandbox.proxy(), "-X", "-v", "VERBOSITY=verbose", "-c", sql])
+            .output();
+        let output = output.expect("psql runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    for sql in [
+        "DROP TABLE IF EXISTS hb_00",
+        "DROP TABLE IF EXISTS public.hb_00, acc_01",
+        "ALTER TABLE IF EXISTS hb_01 ADD COLUMN x int",
+    ] {
+        let (fine, said) = psql(sql);
+        assert!(fine && said.contains("does not exist, skipping"), "{sql}: {said}");
+    }
+    for sql in ["COPY hb_00 TO STDOUT", "COPY hb_00 (k) FROM STDIN"] {
+        let (fine, said) = psql(sql);
+        assert!(!fine && said.contains("42P01"), "{sql}: {said}");
+    }
+    assert_eq!(rows(&client, "SELECT count(*) FROM hb").await, [["40"]]);
+
     // Keys of one shard on n_a, and of one on n_b.
     let key_of = async |physical: &str, on: &Client| {
         rows(on, &format!("SELECT min(k) FROM {physical}")).await[0][0].clone()

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::catalog::Absent;
 use crate::model::{Code, NodeId, ShardId, TableName};
-use crate::topology::Node;
+use crate::topology::placement::{Time, physical_name};
+use crate::topology::{Node, Table};
 
 use super::connect::{Link, LinkError, literal};
 use super::placement::quoted;
@@ -16,6 +17,33 @@ use super::placement::quoted;
 pub struct Recorded<'a> {
     pub database: &'a str,
     pub table: &'a TableName,
+}
+
+/// Periods that were there and aren't any more.
+#[derive(Debug, Default)]
+pub struct Gone {
+    /// No rule retired them.
+    pub lost: BTreeMap<String, ShardId>,
+    pub retired: BTreeMap<String, ShardId>,
+}
+
+impl Gone {
+    /// As a table's present rules see it: what they would retire now is not lost, and what was retired
+    /// is theirs no more only while they retire at all.
+    pub fn by_rules(mut self, table: &Table, time: &Time, now_us: i64) -> Gone {
+        let first_kept = *time.wanted(now_us).start();
+        // A record of another numbering tells nothing.
+        self.lost
+            .retain(|name, period| *name == physical_name(table, *period));
+        match time.retire {
+            None => self.retired.clear(),
+            Some(_) => {
+                let old = self.lost.extract_if(.., |_, period| period.0 < first_kept);
+                self.retired.extend(old);
+            }
+        }
+        self
+    }
 }
 
 impl Recorded<'_> {
@@ -36,21 +64,28 @@ impl Recorded<'_> {
         )
     }
 
-    /// Names and numbers of the periods that were there, weren't retired, and are gone.
-    pub async fn lost(&self, link: &mut Link) -> Result<BTreeMap<String, ShardId>, LinkError> {
+    /// Names and numbers of the periods that were there and are gone.
+    pub async fn gone(&self, link: &mut Link) -> Result<Gone, LinkError> {
+        let mut gone = Gone::default();
         if !is_prepared(link).await? {
-            return Ok(BTreeMap::new());
+            return Ok(gone);
         }
         let sql = format!(
-            "SELECT p.period, p.shard FROM margay.period p WHERE {} AND NOT p.retired AND NOT EXISTS \
+            "SELECT p.period, p.shard, p.retired FROM margay.period p WHERE {} AND NOT EXISTS \
              (SELECT FROM pg_inherits i JOIN pg_class k ON k.oid = i.inhrelid WHERE i.inhparent = p.parent AND k.relname = p.period)",
             self.of_present()
         );
-        let sets = link.ask(&sql).await?;
-        let rows = sets.iter().flatten();
-        Ok(rows
-            .filter_map(|row| Some((row.get(0)?.to_owned(), ShardId(row.get(1)?.parse().ok()?))))
-            .collect())
+        for row in link.ask(&sql).await?.iter().flatten() {
+            let shard = row.get(1).and_then(|text| text.parse().ok()).map(ShardId);
+            if let (Some(name), Some(shard)) = (row.get(0), shard) {
+                let into = match row.get(2) {
+                    Some("t") => &mut gone.retired,
+                    Some(_) | None => &mut gone.lost,
+                };
+                into.insert(name.to_owned(), shard);
+            }
+        }
+        Ok(gone)
     }
 
     /// Records periods that are there. What is recorded of an earlier table of that name is forgotten.

@@ -17,7 +17,7 @@ use crate::topology::{Engine, Layout, Node, Sharding, Snapshot, Spread, Table};
 
 use super::bootstrap::LOCK_TIME_SHARDS;
 use super::connect::{Link, LinkError, identifier, literal};
-use super::periods::{self, Recorded};
+use super::periods::{self, Gone, Recorded};
 use super::placement::quoted;
 use super::problems::Watch;
 use super::refresh::with_catalog;
@@ -278,8 +278,9 @@ impl TimeShards {
             let mut held = self.shared.primary(node).await?;
             let recorded = due.recorded(database);
             recorded.adopt(held.link(), &due.present(there)).await?;
-            let lost = due.lost(held.link(), &recorded, (self.now)()).await?;
-            let missing = due.missing(there, &lost);
+            let gone = due.gone(held.link(), &recorded, (self.now)()).await?;
+            let missing = due.missing(there, &gone);
+            let lost = gone.lost;
             if !lost.is_empty() {
                 made.problems.insert(name.to_string(), recorded.problem(&lost));
                 made.lost.insert(name.clone(), lost);
@@ -338,10 +339,12 @@ impl TimeShards {
 const PERIODS_BEFORE: i32 = 120;
 
 impl Due {
-    fn missing(&self, found: &Found, lost: &BTreeMap<String, ShardId>) -> Vec<ShardId> {
+    fn missing(&self, found: &Found, gone: &Gone) -> Vec<ShardId> {
         let there = |period: &ShardId| {
             let name = physical_name(&self.table, *period);
-            found.partitions.contains(&name) || lost.contains_key(&name)
+            found.partitions.contains(&name)
+                || gone.lost.contains_key(&name)
+                || gone.retired.contains_key(&name)
         };
         self.periods
             .iter()
@@ -368,23 +371,12 @@ impl Due {
             .collect()
     }
 
-    /// Periods that were there, are gone, and that the rules would still have.
-    async fn lost(
-        &self,
-        link: &mut Link,
-        recorded: &Recorded<'_>,
-        now_us: i64,
-    ) -> Result<BTreeMap<String, ShardId>, LinkError> {
-        let Scheme::Time(time) = &self.sharding.scheme else {
-            return Ok(BTreeMap::new());
-        };
-        let first_kept = *time.wanted(now_us).start();
-        let mut lost = recorded.lost(link).await?;
-        // What retires is gone in any case; a record of another numbering tells nothing.
-        lost.retain(|name, period| {
-            !(time.retire.is_some() && period.0 < first_kept) && *name == physical_name(&self.table, *period)
-        });
-        Ok(lost)
+    async fn gone(&self, link: &mut Link, recorded: &Recorded<'_>, now_us: i64) -> Result<Gone, LinkError> {
+        let gone = recorded.gone(link).await?;
+        Ok(match &self.sharding.scheme {
+            Scheme::Time(time) => gone.by_rules(&self.table, time, now_us),
+            Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_) => gone,
+        })
     }
 }
 
@@ -456,10 +448,10 @@ async fn create(
     ))
     .await?;
     let found = look(link, std::slice::from_ref(due)).await?;
-    let lost = due.lost(link, recorded, now_us).await?;
+    let gone = due.gone(link, recorded, now_us).await?;
     let missing = found
         .get(&due.table.name)
-        .map(|there| due.missing(there, &lost))
+        .map(|there| due.missing(there, &gone))
         .unwrap_or_default();
     let parent = quoted(&due.table.name);
     let mut sql = String::new();

@@ -116,8 +116,8 @@ async fn lost_periods(database: &Database, primaries: &mut BTreeMap<NodeId, Aske
                 continue;
             };
             // A right that is missing is told elsewhere.
-            let mut lost = recorded.lost(&mut one.link).await.unwrap_or_default();
-            lost.retain(|_, period| time.retire.is_none() || period.0 >= *time.wanted(now_us).start());
+            let gone = recorded.gone(&mut one.link).await.unwrap_or_default();
+            let lost = gone.by_rules(table, time, now_us).lost;
             if !lost.is_empty() {
                 let names: Vec<&str> = lost.keys().map(String::as_str).collect();
                 found.push(error(
