@@ -2,18 +2,19 @@
 //! nodes that the rules put it on and from no other; nodes that disagree are a problem to report,
 //! not a reason to stop. Must not publish anything: `refresh` does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::execute::OidRow;
 use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
-use crate::model::{NodeId, ShardId, TableName};
+use crate::model::{NodeId, TableName};
 use crate::plan;
-use crate::topology::placement::physical_name;
-use crate::topology::{Database, Layout, Spread};
+use crate::topology::{Database, Spread};
 
 use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
+use super::oids::oids;
 use super::placement;
 use super::shards;
 
@@ -33,6 +34,8 @@ pub struct NodeTables {
     /// Partitioned tables, with their partitions and the bounds of these.
     pub partitions: HashMap<TableName, BTreeMap<Box<str>, String>>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Empty where a database has no shell.
+    pub oids: Vec<OidRow>,
 }
 
 /// What was read: the nodes that answered. A node of the database that isn't here was down.
@@ -70,11 +73,11 @@ pub fn assemble(
         let known = answers
             .get(&default)
             .map_or(&before.tables, |answer| &answer.tables);
-        let named = physical_names(database);
+        let named = database.physical_names();
         // Views are those of the shell, if there is one: they may be on any nodes.
         let loose = known.iter().filter(|(name, info)| {
             let of_shell = info.is_view && database.shell.is_some();
-            !(database.tables.contains_key(*name) || named.contains(*name) || of_shell)
+            !(database.tables.contains_key(*name) || named.contains_key(*name) || of_shell)
         });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
     }
@@ -167,6 +170,7 @@ pub fn assemble(
         system: before.system.clone(),
         views: before.views.clone(),
         sequences: before.sequences.clone(),
+        oids: oids(database, answers, before),
         shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
@@ -216,21 +220,6 @@ pub fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName
         Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
         Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
     }
-}
-
-/// Names of shards that stand as tables of their own: no statement may name them.
-fn physical_names(database: &Database) -> HashSet<TableName> {
-    let mut names = HashSet::new();
-    for table in database.tables.values() {
-        let Spread::Sharded(sharding) = &table.spread else {
-            continue;
-        };
-        if sharding.layout == Layout::Separate {
-            let shards = (0..sharding.place.len() as i32).map(ShardId);
-            names.extend(shards.map(|s| TableName::new(table.name.schema.clone(), physical_name(table, s))));
-        }
-    }
-    names
 }
 
 /// One table as its nodes have it: the first answer, narrowed to what holds on all of them, and
@@ -365,6 +354,7 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             .collect(),
         indexes,
         functions: answer.functions.into_iter().map(function).collect(),
+        oids: answer.oids,
     }
 }
 
@@ -375,6 +365,7 @@ fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
         name: row.name.into(),
         type_name: row.type_name.into(),
         type_oid: row.type_oid,
+        holds_oids: row.holds_oids,
         type_modifier: row.type_modifier,
         not_null: row.not_null,
     }

@@ -5,6 +5,8 @@
 use tokio_postgres::SimpleQueryRow;
 
 use super::connect::{Link, LinkError};
+use crate::execute::{OidRow, oids_sql};
+use crate::model::oids::FIRST_USER_OID;
 
 /// Schemas that hold nothing of the user's, as a condition on `n` (pg_namespace).
 const USER_SCHEMA: &str = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'margay') \
@@ -23,6 +25,12 @@ fn tables_sql() -> String {
     )
 }
 
+/// Whether binary values of type `t` hold OIDs: those of users' types but enums and plain domains, and of
+/// regclass and its kin (typsend `reg…send`).
+const HOLDS_OIDS: &str = "(t.oid >= 16384 AND CASE t.typtype WHEN 'e' THEN false WHEN 'b' THEN t.typcategory = 'A' \
+     WHEN 'd' THEN t.typbasetype >= 16384 ELSE true END \
+     OR t.typsend::text ~ '^(pg_catalog\\.)?(reg.*|record_)send$')";
+
 /// Columns. What a default depends on is read from its stored expression tree, since pg_depend
 /// doesn't list built-in functions: `tags` are the kinds of its nodes, `volatile` the most volatile
 /// function named in it. The strings of a tree's constants are printed as numbers, so no text of
@@ -38,7 +46,7 @@ fn columns_sql() -> String {
                 IN (18, 19, 25, 1042, 1043), t.typcategory = 'A', \
             a.attidentity, a.attgenerated, \
             coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(t.typdefaultbin, 0)), \
-            x.tags, x.volatility, a.atttypmod \
+            x.tags, x.volatility, a.atttypmod, {HOLDS_OIDS} \
          FROM pg_attribute a \
          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_type t ON t.oid = a.atttypid \
@@ -120,6 +128,9 @@ pub const FINGERPRINT: &str = "SELECT concat_ws(',', \
         (SELECT concat(count(*), ':', sum(hashint8((r.oid::int8 << 32) # r.xmin::text::int8)::numeric)) FROM pg_rewrite r \
             WHERE r.oid >= 16384), \
         (SELECT concat(count(*), ':', sum(hashint8((p.oid::int8 << 32) # p.xmin::text::int8)::numeric)) FROM pg_proc p), \
+        (SELECT concat(count(*), ':', sum(hashint8((y.oid::int8 << 32) # y.xmin::text::int8)::numeric)) FROM pg_type y \
+            JOIN pg_namespace n ON n.oid = y.typnamespace WHERE y.oid >= 16384 AND y.typrelid = 0 AND y.typtype <> 'b' \
+            AND n.nspname !~ '^pg_(toast|temp)'), \
         (SELECT concat(count(*), ':', sum(hashint8((n.oid::int8 << 32) # n.xmin::text::int8)::numeric)) FROM pg_namespace n \
             WHERE n.nspname !~ '^pg_(toast|temp)'))";
 
@@ -151,6 +162,7 @@ pub struct ColumnRow {
     pub name: String,
     pub type_name: String,
     pub type_oid: u32,
+    pub holds_oids: bool,
     pub type_modifier: i32,
     pub not_null: bool,
     pub collation: CollationRow,
@@ -211,20 +223,28 @@ pub struct NodeCatalog {
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
+    /// Likewise.
+    pub oids: Vec<OidRow>,
     /// `FINGERPRINT`, of the same snapshot.
     pub fingerprint: String,
 }
 
 /// Asks one node, in one round trip.
-pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCatalog, LinkError> {
-    let functions = if with_functions {
-        FUNCTIONS
+pub async fn read_node(
+    link: &mut Link,
+    with_functions: bool,
+    with_oids: bool,
+) -> Result<NodeCatalog, LinkError> {
+    const NOTHING: &str = "SELECT WHERE false";
+    let functions = if with_functions { FUNCTIONS } else { NOTHING };
+    let oids = if with_oids {
+        oids_sql(FIRST_USER_OID)
     } else {
-        "SELECT WHERE false"
+        NOTHING.to_owned()
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {oids}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
@@ -240,6 +260,7 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         partitions,
         collation,
         functions,
+        oids,
         fingerprint,
     ] = sets.as_slice()
     else {
@@ -259,6 +280,7 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
             None => CollationRow::Deterministic,
         },
         functions: functions.iter().map(function_row).collect::<Result<_, _>>()?,
+        oids: oids.iter().map(oid_row).collect::<Result<_, _>>()?,
         fingerprint: match fingerprint.first() {
             Some(row) => text(row, 0)?.to_owned(),
             None => return Err(LinkError::Answer("no fingerprint".into())),
@@ -282,6 +304,7 @@ fn column_row(row: &SimpleQueryRow) -> Result<ColumnRow, LinkError> {
         name: text(row, 1)?.to_owned(),
         type_name: text(row, 2)?.to_owned(),
         type_oid: oid(row, 3)?,
+        holds_oids: text(row, 14)? == "t",
         type_modifier: number(row, 13)?,
         not_null: text(row, 4)? == "t",
         collation: collation_row(text(row, 5)?)?,
@@ -332,6 +355,16 @@ fn partition_row(row: &SimpleQueryRow) -> Result<PartitionRow, LinkError> {
         table: text(row, 1)?.to_owned(),
         name: row.get(2).map(str::to_owned),
         bounds: row.get(3).map(str::to_owned),
+    })
+}
+
+fn oid_row(row: &SimpleQueryRow) -> Result<OidRow, LinkError> {
+    Ok(OidRow {
+        oid: oid(row, 0)?,
+        schema: text(row, 1)?.to_owned(),
+        name: text(row, 2)?.to_owned(),
+        kind: first_char(text(row, 3)?),
+        of: oid(row, 4)?,
     })
 }
 

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod live;
 mod lsn;
 pub mod notes;
+mod oids;
 mod page;
 mod periods;
 pub mod placement;

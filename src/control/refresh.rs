@@ -235,9 +235,10 @@ impl Refresher {
         let asked = database.schema_nodes().into_iter().map(|id| async move {
             let node = snapshot.node(id);
             let with_functions = id == database.catalogs() || id == database.anywhere;
+            let with_oids = database.shell.is_some();
             // A connection that was idle may turn out to be dead; a second one is new.
             for attempt in 0..2 {
-                match self.read_one(node, with_functions).await {
+                match self.read_one(node, with_functions, with_oids).await {
                     Ok(tables) => return Some((id, tables)),
                     Err(error) if attempt > 0 => tracing::debug!(node = %node.name, "catalog: {error}"),
                     Err(_) => {}
@@ -252,9 +253,14 @@ impl Refresher {
             .collect::<BTreeMap<_, _>>()
     }
 
-    async fn read_one(&self, node: &Node, with_functions: bool) -> Result<NodeTables, LinkError> {
+    async fn read_one(
+        &self,
+        node: &Node,
+        with_functions: bool,
+        with_oids: bool,
+    ) -> Result<NodeTables, LinkError> {
         let mut held = self.shared.primary(node).await?;
-        let answer = read_node(held.link(), with_functions).await?;
+        let answer = read_node(held.link(), with_functions, with_oids).await?;
         let mut known = self
             .fingerprints
             .lock()

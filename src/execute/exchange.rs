@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::backend::{Conn, Frame, Relay, Stop};
 use crate::merge::tag_count;
-use crate::model::{Code, Fault};
-use crate::wire::postgres::backend::ParameterDescription;
+use crate::model::{Code, Fault, oids};
+use crate::wire::postgres::backend::{ParameterDescription, RowDescription};
 use crate::wire::postgres::frontend;
 
 use super::{CopyFeed, Failure, Outlet, Statuses};
@@ -72,6 +72,8 @@ pub struct Exchange {
     pub rows: u64,
     /// From the last ParameterDescription.
     pub param_types: Option<Vec<u32>>,
+    /// For each Describe that was answered: whether the rows may hold OIDs of one server.
+    pub rows_hold: Vec<bool>,
     /// The last Execute ended in PortalSuspended.
     pub suspended: bool,
     /// The Sync that `expect` ends with isn't queued yet. PostgreSQL ignores a Sync that it reads while
@@ -144,6 +146,13 @@ impl Exchange {
         let Some(front) = self.expect.front() else {
             return Relay::StopBefore;
         };
+        match (tag, front) {
+            (
+                b'T' | b'n',
+                Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
+            ) => self.rows_hold.push(tag == b'T' && may_hold_oids(body)),
+            (_, _) => {}
+        }
         match (tag, front) {
             (b'E' | b'Z' | b'S' | b'G' | b'W', _) => return Relay::StopBefore,
             (_, Expect::Quiet | Expect::Local(_) | Expect::Sync) => return Relay::StopBefore,
@@ -258,6 +267,10 @@ impl Exchange {
                 b'T' | b'n',
                 Some(Expect::DescribeStatement { pass: false } | Expect::DescribePortal { pass: false }),
             ) => {
+                if matches!(frame.tag, b'T' | b'n') {
+                    self.rows_hold
+                        .push(frame.tag == b'T' && may_hold_oids(frame.body()));
+                }
                 self.expect.pop_front();
             }
             (tag, _) => {
@@ -269,6 +282,15 @@ impl Exchange {
         }
         Ok(Next::Done)
     }
+}
+
+/// Values of these columns may hold OIDs in binary format.
+fn may_hold_oids(description: &[u8]) -> bool {
+    RowDescription::decode(description).is_ok_and(|columns| {
+        columns
+            .fields()
+            .any(|column| oids::may_hold_oids(column.type_oid))
+    })
 }
 
 impl Exchange {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::ids::{NodeId, ShardId};
 use super::names::TableName;
+use super::oids::Oids;
 use super::value::KeyType;
 
 /// A logical database's catalog. `epoch` changes whenever the content does.
@@ -33,8 +34,9 @@ pub struct Catalog {
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
     pub views: HashMap<TableName, Box<str>>,
-    /// Sequences by name, with the table that owns each.
-    pub sequences: HashMap<TableName, Option<TableName>>,
+    pub sequences: HashMap<TableName, SequenceInfo>,
+    /// Nodes whose OIDs of types and relations aren't those that clients see, which are the shell's.
+    pub oids: HashMap<NodeId, Arc<Oids>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
 }
@@ -61,6 +63,14 @@ pub struct Absent {
     pub nodes: BTreeSet<NodeId>,
     /// Without addresses: clients read it.
     pub why: Box<str>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceInfo {
+    /// The table that owns it.
+    pub owner: Option<TableName>,
+    /// The statements that would make it anew, without its owner.
+    pub definition: Box<str>,
 }
 
 /// A relation of the system catalogs with columns that name databases.
@@ -103,6 +113,8 @@ pub struct ColumnInfo {
     /// As `format_type(atttypid, NULL)` prints it.
     pub type_name: Box<str>,
     pub type_oid: u32,
+    /// Its values hold OIDs in binary format.
+    pub holds_oids: bool,
     /// `atttypmod`: the length of a varchar(n) plus 4, the precision of a timestamp(n); -1: none.
     pub type_modifier: i32,
     pub not_null: bool,

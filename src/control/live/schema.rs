@@ -142,7 +142,7 @@ fn node_of(snapshot: &Snapshot, id: NodeId) -> Result<&Node, ()> {
 }
 
 async fn read(one: &mut Asked<'_>, with_functions: bool) -> Result<(catalog::NodeTables, Held), LinkError> {
-    let tables = catalog::tables_of(read_node(&mut one.link, with_functions).await?);
+    let tables = catalog::tables_of(read_node(&mut one.link, with_functions, false).await?);
     let definitions = definitions(&mut one.link).await?;
     let rows = one.link.ask(EXTENSIONS).await?.into_iter().flatten();
     let extensions = rows.filter_map(|row| Some((row.get(0)?.to_owned(), row.get(1)?.to_owned())));

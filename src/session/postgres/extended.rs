@@ -213,6 +213,7 @@ impl Session {
             statement,
             types,
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -235,6 +236,7 @@ impl Session {
             statement: self.shared.planner.read(&statement.statement.text, &view)?,
             types: statement.types.clone(),
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -287,6 +289,7 @@ impl Session {
         .await;
         match &result {
             Ok(exchange) => {
+                group.note_rows(&exchange.rows_hold);
                 self.note_described(&group, exchange.param_types.as_deref());
                 self.catalog_changed |= group.changes_catalog;
             }
@@ -341,6 +344,7 @@ impl Session {
                     statement: statement.statement.clone(),
                     types: types.into(),
                     described: OnceLock::new(),
+                    holds_oids: statement.holds_oids.clone(),
                     read_under: statement.read_under,
                     keyed: OnceLock::new(),
                 });

@@ -192,7 +192,11 @@ impl Session {
             && let Some(task) = self.cursor_task(name)
         {
             self.make_room(task, group).await?;
-            group.items.push(Item::DescribePortal { frame: frame.clone() });
+            group.items.push(Item::DescribePortal {
+                statement: None,
+                frame: frame.clone(),
+                pass: true,
+            });
             return Ok(());
         }
         let portal = self.extended.portal(name)?;
@@ -222,9 +226,14 @@ impl Session {
         if let Some(task) = pipeline::task(&plan) {
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
+            let statement = Some(Arc::clone(&portal.statement));
             self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
-            group.items.push(Item::DescribePortal { frame: frame.clone() });
+            group.items.push(Item::DescribePortal {
+                statement,
+                frame: frame.clone(),
+                pass: true,
+            });
             return Ok(());
         }
         let executes = |f: &Frame| matches!(frontend::decode(f.tag, f.body()), Ok(Message::Execute { portal, .. }) if portal == name);
@@ -271,6 +280,7 @@ impl Session {
         group: &mut Group,
         more: bool,
     ) -> Result<(), Failure> {
+        let has_shell = self.hold.database.shell.is_some();
         let portal = self.extended.portal(name)?;
         let Some(plan) = portal.plan.clone() else {
             let is_done = columns(&portal.statement.statement.command).is_none()
@@ -303,8 +313,24 @@ impl Session {
             let sql = Arc::clone(&portal.statement.statement.text);
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
+            let statement = Arc::clone(&portal.statement);
+            let asks = has_shell
+                && statement.holds_oids.get() != Some(&false)
+                && result_formats(&portal.bind).contains(&1);
             self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
+            if asks && !group.rows_are_told(name) {
+                let mut describe = BytesMut::new();
+                frontend::describe(&mut describe, Target::Portal, name);
+                group.items.push(Item::DescribePortal {
+                    statement: Some(statement),
+                    frame: Frame {
+                        tag: b'D',
+                        bytes: describe.freeze(),
+                    },
+                    pass: false,
+                });
+            }
             group.items.push(Item::Execute { frame: frame.clone() });
             group.executes += 1;
             group.changes_catalog |= plan.changes_catalog;

@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub types: Box<[u32]>,
     /// What a server said of it.
     pub described: OnceLock<Described>,
+    /// Its rows may hold OIDs of the server that they come from, as far as a server said what they are.
+    pub holds_oids: OnceLock<bool>,
     /// Fingerprint of the view that it was read under.
     pub read_under: u64,
     /// The key of its own text on servers, and for which settings and catalog.
