@@ -38,8 +38,10 @@ impl Gone {
         match time.retire {
             None => self.retired.clear(),
             Some(_) => {
-                let old = self.lost.extract_if(.., |_, period| period.0 < first_kept);
-                self.retired.extend(old);
+                let all = std::mem::take(&mut self.lost).into_iter();
+                let (old, kept) = all.partition(|(_, period)| period.0 < first_kept);
+                self.lost = kept;
+                self.retired.extend::<BTreeMap<String, ShardId>>(old);
             }
         }
         self
