@@ -99,7 +99,7 @@ async fn four_proxies_prepare_the_same_node_at_once() {
         let tables = "SELECT relname FROM pg_class WHERE relnamespace = 'margay'::regnamespace AND relkind = 'r' ORDER BY 1";
         assert_eq!(
             server.column(&database, tables).await,
-            ["decision", "placement", "worker"]
+            ["decision", "period", "placement", "worker"]
         );
     }
     // Once it is there, no right to create anything is needed.
@@ -360,6 +360,8 @@ async fn old_periods_are_retired_as_the_rules_say_and_never_by_one_clock_alone()
         let now = clock.clone();
         let shared = proxy(&rules(&server, vec![retiring(IN_2020, action)]));
         let shards = TimeShards::new(shared.clone(), Arc::new(move || now.load(Ordering::Relaxed)));
+        let mut preparing = bootstrap::prepare_all(&shared);
+        while preparing.join_next().await.is_some() {}
         for database in ["a", "b"] {
             server.sql(database, CREATE).await;
         }
@@ -396,6 +398,13 @@ async fn old_periods_are_retired_as_the_rules_say_and_never_by_one_clock_alone()
             RetireAction::Drop => assert_eq!(left, ["f"]),
         }
         assert!(shared.problems.list().is_empty());
+        // A proxy whose clock is behind neither misses what was retired, nor makes it anew.
+        let behind = proxy(&rules(&server, vec![retiring(IN_2020, action)]));
+        let its = TimeShards::new(behind.clone(), Arc::new(|| (IN_2020 + 5) * DAY_US));
+        its.create_due("shop").await;
+        assert!(behind.problems.list().is_empty(), "{:?}", behind.problems.list());
+        assert!(behind.snapshot().databases[0].catalog.lost.is_empty());
+        assert!(!names(&partitions(&server, "a").await).contains(&"page_views_2020_01"));
         let fault = shards
             .ensure("shop", &page_views(), ShardId(0))
             .await

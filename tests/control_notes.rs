@@ -197,6 +197,49 @@ async fn moved_rows_are_served_once_every_node_is_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_rules_are_compared_before_they_are_taken() {
+    let split = |server: &TestServer| rules(server, PLAIN, Some(by_modulo(&[0, 1])));
+    let server = filled(split, &["a", "b"]).await;
+    let shared = proxy(&split(&server));
+    let shards = time_shards::TimeShards::new(shared.clone(), time_shards::system_now());
+    Refresher::new(shared.clone(), shards).reload("shop").await;
+    let refused = async |fresh: Snapshot| notes::conflicts(&shared, &fresh).await.len();
+    assert_eq!(refused(split(&server)).await, 0);
+    assert_eq!(
+        refused(rules(
+            &server,
+            [("n_a", "b"), ("n_b", "a")],
+            Some(by_modulo(&[0, 1]))
+        ))
+        .await,
+        2
+    );
+    // Without its rule it would be a table of the first node.
+    assert_eq!(refused(rules(&server, PLAIN, None)).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_that_cannot_be_read_are_a_problem() {
+    let split = |server: &TestServer| rules(server, PLAIN, Some(by_modulo(&[0, 1])));
+    let server = filled(split, &["a", "b"]).await;
+    server
+        .sql("a", "ALTER TABLE margay.placement RENAME description TO other")
+        .await;
+    let shared = proxy(&split(&server));
+    notes::note(&shared, "shop").await;
+    let problems = shared.problems.list();
+    assert!(
+        problems.len() == 1 && problems[0].subject == "shop/n_a/",
+        "{problems:?}"
+    );
+    server
+        .sql("a", "ALTER TABLE margay.placement RENAME other TO description")
+        .await;
+    notes::note(&shared, "shop").await;
+    assert!(shared.problems.list().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_tells_before_it_takes_statements() {
     let split = |server: &TestServer| rules(server, PLAIN, Some(by_modulo(&[0, 1])));
     let server = filled(split, &["a", "b"]).await;

@@ -97,6 +97,31 @@ async fn shard_that_is_gone_is_seen_and_never_answers_as_if_empty() {
     }
     assert!(rows(&admin, "SHOW PROBLEMS").await.is_empty());
 
+    // By its own name a shard is no relation.
+    let psql = |sql: &str| {
+        let output = std::process::Command::new("psql")
+            .args([sandbox.proxy(), "-X", "-v", "VERBOSITY=verbose", "-c", sql])
+            .output();
+        let output = output.expect("psql runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    for sql in [
+        "DROP TABLE IF EXISTS hb_00",
+        "DROP TABLE IF EXISTS public.hb_00, acc_01",
+        "ALTER TABLE IF EXISTS hb_01 ADD COLUMN x int",
+    ] {
+        let (fine, said) = psql(sql);
+        assert!(fine && said.contains("does not exist, skipping"), "{sql}: {said}");
+    }
+    for sql in ["COPY hb_00 TO STDOUT", "COPY hb_00 (k) FROM STDIN"] {
+        let (fine, said) = psql(sql);
+        assert!(!fine && said.contains("42P01"), "{sql}: {said}");
+    }
+    assert_eq!(rows(&client, "SELECT count(*) FROM hb").await, [["40"]]);
+
     // Keys of one shard on n_a, and of one on n_b.
     let key_of = async |physical: &str, on: &Client| {
         rows(on, &format!("SELECT min(k) FROM {physical}")).await[0][0].clone()
@@ -219,4 +244,112 @@ async fn shard_that_is_gone_is_seen_and_never_answers_as_if_empty() {
         rows(&admin, "SHOW PROBLEMS").await.is_empty()
     })
     .await;
+}
+
+const BY_MONTH: &str = r#"
+version: 1
+listen: {postgres: 127.0.0.1:6432, http: 127.0.0.1:9630}
+users: [{name: shop, password: {plain: secret}, admin: true}]
+nodes:
+  n_a: {primary: "postgres://app@10.0.0.1/shop"}
+  n_b: {primary: "postgres://app@10.0.0.2/shop"}
+databases:
+  shop:
+    engine: postgres
+    default_domain: trade
+    domains:
+      trade:
+        nodes: [n_a, n_b]
+        tables:
+          views: {shard: {by: time, key: {column: at, type: timestamptz}, every: month, zone: UTC, from: 2025-01, ahead: 1}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn period_that_was_there_is_not_made_anew_and_empty_in_silence() {
+    let sandbox = Sandbox::with(BY_MONTH, &[]);
+    let client = support::connect(sandbox.proxy()).await;
+    let admin = support::connect(&console(&sandbox)).await;
+    // Periods are on the nodes in turn: January 2025 on n_a, February on n_b.
+    let n_b = support::connect(sandbox.var("MARGAY_NODE_N_B_URL")).await;
+    const CREATE: &str = "CREATE TABLE views (id bigint, at timestamptz)";
+    client.batch_execute(CREATE).await.expect("created");
+    let insert =
+        "INSERT INTO views VALUES (1, '2025-01-10'), (2, '2025-02-10'), (3, '2025-03-10'), (4, '2025-04-10')";
+    client.batch_execute(insert).await.expect("rows");
+    let there = async || rows(&n_b, "SELECT to_regclass('views_2025_02')").await[0][0].clone();
+    n_b.batch_execute("DROP TABLE views_2025_02")
+        .await
+        .expect("the DBA may");
+    until("the proxy has seen it", async || {
+        is_refused(&client, "SELECT count(*) FROM views").await
+    })
+    .await;
+    rows(&admin, "RELOAD").await;
+    assert_eq!(there().await, "NULL", "it isn't made anew");
+    for sql in [
+        "SELECT count(*) FROM views",
+        "SELECT * FROM views WHERE at >= '2025-02-01' AND at < '2025-03-01'",
+        "SELECT * FROM views WHERE at >= '2025-01-15' AND at < '2025-05-01' ORDER BY id",
+        "INSERT INTO views VALUES (5, '2025-02-11')",
+        "DELETE FROM views WHERE id = 2",
+    ] {
+        refused(&client, sql).await;
+    }
+    assert_eq!(
+        rows(
+            &client,
+            "SELECT id FROM views WHERE at >= '2025-03-01' ORDER BY id"
+        )
+        .await,
+        [["3"], ["4"]]
+    );
+    assert_eq!(
+        rows(&client, "SELECT id FROM views WHERE at = '2025-01-10'").await,
+        [["1"]]
+    );
+    let problems = rows(&admin, "SHOW PROBLEMS").await;
+    let problem = problems
+        .iter()
+        .find(|p| p[1] == "time_shards")
+        .unwrap_or_else(|| panic!("{problems:?}"));
+    assert!(
+        problem[2].contains("n_b/views") && problem[3].contains("views_2025_02"),
+        "{problem:?}"
+    );
+
+    // Who knows that the rows are gone for good says so.
+    let (_, statement) = problem[3]
+        .split_once("type on this node: ")
+        .expect("what to type");
+    n_b.batch_execute(statement).await.expect(statement);
+    rows(&admin, "RELOAD").await;
+    assert_eq!(there().await, "views_2025_02");
+    assert_eq!(rows(&client, "SELECT count(*) FROM views").await, [["3"]]);
+    assert!(rows(&admin, "SHOW PROBLEMS").await.is_empty());
+
+    // Brought back, it is as it was.
+    n_b.batch_execute("ALTER TABLE views DETACH PARTITION views_2025_04")
+        .await
+        .expect("the DBA may");
+    until("it is seen", async || {
+        is_refused(&client, "SELECT count(*) FROM views").await
+    })
+    .await;
+    n_b.batch_execute("ALTER TABLE views ATTACH PARTITION views_2025_04 FOR VALUES FROM ('2025-04-01 00:00:00+00') TO ('2025-05-01 00:00:00+00')")
+        .await
+        .expect("brought back");
+    until("it is served", async || {
+        !is_refused(&client, "SELECT count(*) FROM views").await
+    })
+    .await;
+    assert_eq!(rows(&client, "SELECT count(*) FROM views").await, [["3"]]);
+
+    // Another table of the same name has periods of its own.
+    client
+        .batch_execute(&format!("BEGIN; DROP TABLE views; {CREATE}; COMMIT"))
+        .await
+        .expect("dropped and created");
+    assert_eq!(rows(&client, "SELECT count(*) FROM views").await, [["0"]]);
+    client.batch_execute(insert).await.expect("rows");
+    assert!(rows(&admin, "SHOW PROBLEMS").await.is_empty());
 }

@@ -4,6 +4,7 @@
 //! - `margay.decision`: the outcome of a commit over several nodes (execute::recovery).
 //! - `margay.worker`: leases of the worker numbers in generated ids (`snowflake`).
 //! - `margay.placement`: the placement under which a node's tables were filled (`notes`).
+//! - `margay.period`: the periods of time-sharded tables that have been on a node (`periods`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub const LOCK_WORKER: i64 = LOCK_BOOTSTRAP + 2;
 
 /// Each table with the statement that makes it. `IF NOT EXISTS` alone isn't enough: two sessions
 /// that create the same table at once can collide in the system catalog, hence the lock.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     (
         "margay.decision",
         "CREATE TABLE IF NOT EXISTS margay.decision (\
@@ -55,6 +56,18 @@ const TABLES: [(&str, &str); 3] = [
             epoch bigint NOT NULL DEFAULT 1, \
             noted_at timestamptz NOT NULL DEFAULT clock_timestamp(), \
             PRIMARY KEY (database_name, table_name))",
+    ),
+    (
+        "margay.period",
+        "CREATE TABLE IF NOT EXISTS margay.period (\
+            database_name text NOT NULL, \
+            table_name text NOT NULL, \
+            period text NOT NULL, \
+            shard integer NOT NULL, \
+            parent bigint NOT NULL, \
+            retired boolean NOT NULL DEFAULT false, \
+            noted_at timestamptz NOT NULL DEFAULT clock_timestamp(), \
+            PRIMARY KEY (database_name, table_name, period))",
     ),
 ];
 

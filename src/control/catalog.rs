@@ -11,7 +11,6 @@ use crate::model::catalog::{
 };
 use crate::model::{NodeId, TableName};
 use crate::plan;
-use crate::topology::placement::Scheme;
 use crate::topology::{Database, Spread};
 
 use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
@@ -122,12 +121,12 @@ pub fn assemble(
         }
         absent.extend(shards::absent(&found, names).map(|absent| (name, absent)));
     }
-    // What silent nodes lacked they still lack; periods are told by `periods`, which asks after this.
+    // What silent nodes lacked they still lack.
     for (name, known) in &before.absent {
-        let silent = nodes_of(database, name)
+        if nodes_of(database, name)
             .iter()
-            .any(|node| !answers.contains_key(node));
-        if silent || is_by_time(database, name) {
+            .any(|node| !answers.contains_key(node))
+        {
             absent.entry(name.clone()).or_insert_with(|| known.clone());
         }
     }
@@ -165,6 +164,8 @@ pub fn assemble(
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
         absent,
+        // Told by `time_shards`, likewise.
+        lost: before.lost.clone(),
         // Told by `shell`, likewise.
         system: before.system.clone(),
         views: before.views.clone(),
@@ -176,13 +177,6 @@ pub fn assemble(
         catalog.epoch += 1;
     }
     (catalog, problems)
-}
-
-fn is_by_time(database: &Database, name: &TableName) -> bool {
-    match database.tables.get(name).map(|table| &table.spread) {
-        Some(Spread::Sharded(sharding)) => matches!(sharding.scheme, Scheme::Time(_)),
-        Some(Spread::Whole(_) | Spread::Broadcast) | None => false,
-    }
 }
 
 /// The indexes of the logical tables, as the first of each table's nodes that answered has them.

@@ -20,6 +20,7 @@ mod lsn;
 pub mod notes;
 mod oids;
 mod page;
+mod periods;
 pub mod placement;
 pub mod primaries;
 pub mod problems;

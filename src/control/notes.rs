@@ -64,10 +64,25 @@ pub async fn note(shared: &Shared, database: &str) {
     let Some(rules) = snapshot.database(database) else {
         return;
     };
-    // Down, or schema margay isn't there yet: both are reported by who watches for them.
+    // A node that is down is reported by health, a schema margay that isn't prepared by bootstrap.
+    let answered = |node: &Node, answer: Result<Vec<Note>, LinkError>| match answer {
+        Ok(notes) => Some(notes),
+        Err(error) => {
+            if error
+                .sqlstate()
+                .is_some_and(|state| !["42P01", "3F000"].contains(&state))
+            {
+                let text = format!("where its rows lie can't be noted or compared with the rules: {error}");
+                let subject = format!("{database}/{}/", node.name);
+                shared.problems.raise(Watch::Placement, &subject, text);
+            }
+            None
+        }
+    };
+    let answered = &answered;
     let asked = rules.nodes().into_iter().map(|id| {
         let node = snapshot.node(id);
-        async move { (node, read_on(shared, rules, node).await.ok()) }
+        async move { (node, answered(node, read_on(shared, rules, node).await)) }
     });
     let before = join_all(asked).await;
     let mut newest: HashMap<String, i64> = HashMap::new();
@@ -80,7 +95,10 @@ pub async fn note(shared: &Shared, database: &str) {
         let Some(notes) = notes else {
             return (node, None);
         };
-        (node, note_on(shared, rules, node, notes, newest).await.ok())
+        (
+            node,
+            answered(node, note_on(shared, rules, node, notes, newest).await),
+        )
     });
     let answers = join_all(noted).await;
     let mut found: Vec<Misplaced> = Vec::new();
@@ -154,6 +172,12 @@ pub async fn conflicts(shared: &Shared, fresh: &Snapshot) -> Vec<Misplaced> {
         .flat_map(|database| database.nodes().into_iter().map(move |node| (database, node)));
     let (current, shared) = (&current, &shared);
     let asked = pairs.map(|(database, id)| async move {
+        // Tables that had a rule and have none now are told by the catalog alone.
+        let known = current.database(&database.name).map(|d| d.catalog.clone());
+        let database = &Database {
+            catalog: known.unwrap_or_default(),
+            ..(**database).clone()
+        };
         let node = fresh.node(id);
         let same = current
             .nodes

@@ -309,7 +309,7 @@ fn lacks_more(rules: &Database, answers: &Answers) -> bool {
 }
 
 /// The same rules with another catalog of one database.
-fn with_catalog(snapshot: &Snapshot, database: &str, catalog: Catalog) -> Arc<Snapshot> {
+pub fn with_catalog(snapshot: &Snapshot, database: &str, catalog: Catalog) -> Arc<Snapshot> {
     let mut snapshot = snapshot.clone();
     if let Some(rules) = snapshot.databases.iter_mut().find(|d| &*d.name == database) {
         *rules = Arc::new(Database {

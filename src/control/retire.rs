@@ -11,6 +11,7 @@ use crate::topology::{Engine, Layout, Sharding, Snapshot, Spread, Table};
 
 use super::bootstrap::LOCK_TIME_SHARDS;
 use super::connect::{Link, LinkError, identifier, literal};
+use super::periods::{self, Recorded};
 use super::placement::quoted;
 use super::problems::Watch;
 use super::shared::Shared;
@@ -44,7 +45,7 @@ pub async fn retire_due(shared: &Shared, database: &str, now_us: i64) {
     let mut problems = BTreeMap::new();
     for old in tables.filter_map(|table| old(table)) {
         for node in &old.sharding.nodes {
-            match retire_on(shared, &snapshot, &old, *node, now_us).await {
+            match retire_on(shared, &snapshot, database, &old, *node, now_us).await {
                 // That the node is down is reported by health.
                 Ok(()) | Err(LinkError::NoPrimary(_)) => {}
                 Err(error) => {
@@ -85,6 +86,7 @@ fn old(table: &Table) -> Option<Old<'_>> {
 async fn retire_on(
     shared: &Shared,
     snapshot: &Snapshot,
+    database: &str,
     old: &Old<'_>,
     node: NodeId,
     now_us: i64,
@@ -102,6 +104,7 @@ async fn retire_on(
     if partitions(link, name, &due).await?.is_empty() {
         return Ok(());
     }
+    let records = periods::is_prepared(link).await?;
     // Looked at again under the lock: another proxy may be doing the same.
     link.ask(&format!(
         "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_TIME_SHARDS})"
@@ -110,6 +113,10 @@ async fn retire_on(
     let there = partitions(link, name, &due).await?;
     let parent = quoted(name);
     let mut sql = String::new();
+    if records && !there.is_empty() {
+        let table = name;
+        sql += &Recorded { database, table }.retire_sql(&there);
+    }
     for partition in &there {
         let child = format!("{}.{}", identifier(&name.schema), identifier(partition));
         sql += &format!("ALTER TABLE {parent} DETACH PARTITION {child}; ");

@@ -10,14 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
+use crate::model::catalog::Absent;
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, TableName};
 use crate::topology::placement::{Scheme, Time, physical_name, shard_bounds};
-use crate::topology::{Engine, Layout, Node, Sharding, Spread, Table};
+use crate::topology::{Engine, Layout, Node, Sharding, Snapshot, Spread, Table};
 
 use super::bootstrap::LOCK_TIME_SHARDS;
 use super::connect::{Link, LinkError, identifier, literal};
+use super::periods::{self, Gone, Recorded};
 use super::placement::quoted;
 use super::problems::Watch;
+use super::refresh::with_catalog;
 use super::shared::Shared;
 
 /// How often what is due is created.
@@ -53,6 +56,15 @@ struct Due {
     table: Arc<Table>,
     sharding: Arc<Sharding>,
     periods: Vec<ShardId>,
+}
+
+/// What came of looking after one node.
+#[derive(Default)]
+struct Made {
+    /// What went wrong, by table.
+    problems: BTreeMap<String, String>,
+    /// Periods that were there and are gone.
+    lost: HashMap<TableName, BTreeMap<String, ShardId>>,
 }
 
 /// A logical table as a node has it.
@@ -132,10 +144,12 @@ impl TimeShards {
             let node = snapshot.node(*node);
             async move { (node, self.create_on(database, node, due).await) }
         });
-        for (node, outcome) in join_all(work).await {
+        let outcomes = join_all(work).await;
+        self.publish_lost(database, &snapshot, &outcomes);
+        for (node, outcome) in outcomes {
             let prefix = format!("{database}/{}/", node.name);
             let problems = match outcome {
-                Ok(problems) => problems,
+                Ok(made) => made.problems,
                 // That the node is down is reported by health.
                 Err(LinkError::NoPrimary(_)) => continue,
                 Err(error) => BTreeMap::from([(String::new(), error.to_string())]),
@@ -150,6 +164,46 @@ impl TimeShards {
                 &problems,
             );
         }
+    }
+
+    /// Puts periods that are lost into the catalog, so that statements which need them are refused. What
+    /// nodes lacked that don't answer they still lack.
+    fn publish_lost(
+        &self,
+        database: &str,
+        asked: &Snapshot,
+        outcomes: &[(&Arc<Node>, Result<Made, LinkError>)],
+    ) {
+        self.shared.snapshots.rcu(|current| {
+            let Some(rules) = current
+                .database(database)
+                .filter(|_| current.epoch == asked.epoch)
+            else {
+                return current.clone();
+            };
+            let mut now: HashMap<TableName, Absent> = HashMap::new();
+            for (table, sharding, _) in rules.tables.values().filter_map(time_sharded) {
+                let answered = |node: NodeId| outcomes.iter().any(|(n, made)| n.id == node && made.is_ok());
+                let known = rules.catalog.lost.get(&table.name);
+                let silent = |shard: ShardId| !answered(sharding.node_of(shard));
+                let mut all: Vec<Absent> = known
+                    .and_then(|k| periods::of_silent(k, silent))
+                    .into_iter()
+                    .collect();
+                for (node, made) in outcomes {
+                    let lost = made.as_ref().ok().and_then(|made| made.lost.get(&table.name));
+                    all.extend(lost.map(|lost| periods::absent(node, lost)));
+                }
+                now.extend(periods::join(all).map(|lost| (table.name.clone(), lost)));
+            }
+            if rules.catalog.lost == now {
+                return current.clone();
+            }
+            let mut catalog = (*rules.catalog).clone();
+            catalog.epoch += 1;
+            catalog.lost = now;
+            with_catalog(current, database, catalog)
+        });
     }
 
     /// Sees to it that one period has its table.
@@ -178,11 +232,11 @@ impl TimeShards {
             sharding: sharding.clone(),
             periods: vec![shard],
         };
-        let problems = self.create_on(database, node, std::slice::from_ref(&due)).await.map_err(|error| {
+        let made = self.create_on(database, node, std::slice::from_ref(&due)).await.map_err(|error| {
             tracing::warn!(node = %node.name, table = %table.name, "a period's table could not be created: {error}");
             Fault::new(Code::NODE_DOWN, format!("the table for a period of {} could not be created", table.name))
         })?;
-        match problems.into_values().next() {
+        match made.problems.into_values().next() {
             None => Ok(()),
             Some(text) => {
                 tracing::warn!(node = %node.name, table = %table.name, "{text}");
@@ -204,14 +258,9 @@ impl TimeShards {
             .is_some_and(|periods| periods.contains(&shard.0))
     }
 
-    /// Creates what is missing on one node. Gives what went wrong, by table.
-    async fn create_on(
-        &self,
-        database: &str,
-        node: &Node,
-        due: &[Due],
-    ) -> Result<BTreeMap<String, String>, LinkError> {
-        let mut problems = BTreeMap::new();
+    /// Creates what is missing on one node.
+    async fn create_on(&self, database: &str, node: &Node, due: &[Due]) -> Result<Made, LinkError> {
+        let mut made = Made::default();
         let found = {
             let mut held = self.shared.primary(node).await?;
             look(held.link(), due).await?
@@ -226,19 +275,27 @@ impl TimeShards {
             self.remember(database, due, |period| {
                 there.partitions.contains(&physical_name(&due.table, period))
             });
-            let missing = due.missing(there);
+            let mut held = self.shared.primary(node).await?;
+            let recorded = due.recorded(database);
+            recorded.adopt(held.link(), &due.present(there)).await?;
+            let gone = due.gone(held.link(), &recorded, (self.now)()).await?;
+            let missing = due.missing(there, &gone);
+            let lost = gone.lost;
+            if !lost.is_empty() {
+                made.problems.insert(name.to_string(), recorded.problem(&lost));
+                made.lost.insert(name.clone(), lost);
+            }
             if missing.is_empty() {
                 continue;
             }
             let Some(key_type) = there.key_type else {
-                problems.insert(
+                made.problems.insert(
                     name.to_string(),
                     "its sharding key is of a type that can't be cut by time".to_owned(),
                 );
                 continue;
             };
-            let mut held = self.shared.primary(node).await?;
-            match create(held.link(), due, key_type).await {
+            match create(held.link(), due, &recorded, key_type, (self.now)()).await {
                 Ok(created) => {
                     self.remember(database, due, |_| true);
                     if created > 0 {
@@ -246,14 +303,14 @@ impl TimeShards {
                     }
                 }
                 Err(error) => {
-                    problems.insert(
+                    made.problems.insert(
                         name.to_string(),
                         format!("the tables of its next periods can't be created: {error}"),
                     );
                 }
             }
         }
-        Ok(problems)
+        Ok(made)
     }
 
     fn remember(&self, database: &str, due: &Due, is_there: impl Fn(ShardId) -> bool) {
@@ -278,14 +335,48 @@ impl TimeShards {
     }
 }
 
+/// Periods looked for before a table's first one: `outside: create` may have made them.
+const PERIODS_BEFORE: i32 = 120;
+
 impl Due {
-    fn missing(&self, found: &Found) -> Vec<ShardId> {
-        let there = |period: &ShardId| found.partitions.contains(&physical_name(&self.table, *period));
+    fn missing(&self, found: &Found, gone: &Gone) -> Vec<ShardId> {
+        let there = |period: &ShardId| {
+            let name = physical_name(&self.table, *period);
+            found.partitions.contains(&name)
+                || gone.lost.contains_key(&name)
+                || gone.retired.contains_key(&name)
+        };
         self.periods
             .iter()
             .copied()
             .filter(|period| !there(period))
             .collect()
+    }
+
+    fn recorded<'a>(&'a self, database: &'a str) -> Recorded<'a> {
+        Recorded {
+            database,
+            table: &self.table.name,
+        }
+    }
+
+    /// Its periods that are there, by name.
+    fn present(&self, found: &Found) -> BTreeMap<String, ShardId> {
+        let before = (-PERIODS_BEFORE..0).map(ShardId);
+        let named = before
+            .chain(self.periods.iter().copied())
+            .map(|period| (physical_name(&self.table, period), period));
+        named
+            .filter(|(name, _)| found.partitions.contains(name))
+            .collect()
+    }
+
+    async fn gone(&self, link: &mut Link, recorded: &Recorded<'_>, now_us: i64) -> Result<Gone, LinkError> {
+        let gone = recorded.gone(link).await?;
+        Ok(match &self.sharding.scheme {
+            Scheme::Time(time) => gone.by_rules(&self.table, time, now_us),
+            Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_) => gone,
+        })
     }
 }
 
@@ -344,19 +435,27 @@ async fn look(link: &mut Link, due: &[Due]) -> Result<HashMap<TableName, Found>,
 
 /// Creates what is missing of one table, in one transaction, after looking again under the lock.
 /// An error leaves the connection unusable, which rolls back.
-async fn create(link: &mut Link, due: &Due, key_type: KeyType) -> Result<usize, LinkError> {
+async fn create(
+    link: &mut Link,
+    due: &Due,
+    recorded: &Recorded<'_>,
+    key_type: KeyType,
+    now_us: i64,
+) -> Result<usize, LinkError> {
+    let records = periods::is_prepared(link).await?;
     link.ask(&format!(
         "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_TIME_SHARDS})"
     ))
     .await?;
     let found = look(link, std::slice::from_ref(due)).await?;
+    let gone = due.gone(link, recorded, now_us).await?;
     let missing = found
         .get(&due.table.name)
-        .map(|there| due.missing(there))
+        .map(|there| due.missing(there, &gone))
         .unwrap_or_default();
     let parent = quoted(&due.table.name);
     let mut sql = String::new();
-    let mut created = 0;
+    let mut made = BTreeMap::new();
     for period in missing {
         // An hour that clocks skip holds no row.
         let Some(bounds) = shard_bounds(&due.sharding, period, &[key_type]) else {
@@ -372,8 +471,11 @@ async fn create(link: &mut Link, due: &Due, key_type: KeyType) -> Result<usize, 
             "CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
              INCLUDING STORAGE INCLUDING COMMENTS); ALTER TABLE {parent} ATTACH PARTITION {child} {bounds}; "
         );
-        created += 1;
+        made.insert(physical_name(&due.table, period), period);
+    }
+    if records {
+        sql += &recorded.record_sql(made.iter());
     }
     link.ask(&(sql + "COMMIT")).await?;
-    Ok(created)
+    Ok(made.len())
 }

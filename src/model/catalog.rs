@@ -28,6 +28,8 @@ pub struct Catalog {
     /// Shards that should be on a node and aren't: they would answer with nothing as if nothing had ever
     /// been in them, so statements that need them are refused.
     pub absent: HashMap<TableName, Absent>,
+    /// Periods that were on a node and aren't any more, though no rule retired them: likewise.
+    pub lost: HashMap<TableName, Absent>,
     /// Relations of the shell's system catalogs that tell the name of its own database.
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
@@ -37,6 +39,20 @@ pub struct Catalog {
     pub oids: HashMap<NodeId, Arc<Oids>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
+}
+
+impl Catalog {
+    /// Shards of the table that can't be read.
+    pub fn gone<'a>(&'a self, table: &TableName) -> impl Iterator<Item = &'a Absent> {
+        [self.absent.get(table), self.lost.get(table)]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Tables of which some shards can't be read.
+    pub fn with_gone(&self) -> impl Iterator<Item = (&TableName, &Absent)> {
+        self.absent.iter().chain(&self.lost)
+    }
 }
 
 /// Shards of a table that can't be read.

@@ -13,7 +13,7 @@ use super::{ANSWER_WITHIN, Asked, Finding, error, note};
 /// Schema margay: missing and may not be made, or there and may not be used.
 const SCHEMA: &str = "SELECT CASE WHEN to_regnamespace('margay') IS NULL \
         THEN CASE WHEN has_database_privilege(current_database(), 'CREATE') THEN 'none yet' ELSE 'may not be made' END \
-        ELSE coalesce((SELECT 'no rights on ' || string_agg(t, ', ') FROM (VALUES ('decision'), ('worker'), ('placement')) m(t) \
+        ELSE coalesce((SELECT 'no rights on ' || string_agg(t, ', ') FROM (VALUES ('decision'), ('worker'), ('placement'), ('period')) m(t) \
             WHERE CASE WHEN to_regclass('margay.' || t) IS NULL THEN NOT has_schema_privilege('margay', 'CREATE') \
                 ELSE NOT has_table_privilege('margay.' || t, 'SELECT, INSERT, UPDATE, DELETE') \
                     OR NOT has_schema_privilege('margay', 'USAGE') END), 'fine') END";

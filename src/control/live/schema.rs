@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::catalog::{Catalog, Collation, TableInfo};
 use crate::model::{NodeId, TableName};
+use crate::topology::placement::Scheme;
 use crate::topology::{Database, Generator, Node, Snapshot, Spread, Table};
 
 use super::super::catalog::{self, Answers, assemble, default_node, name_on, nodes_of};
 use super::super::catalog_sql::read_node;
 use super::super::connect::LinkError;
 use super::super::notes;
+use super::super::periods::Recorded;
 use super::super::shards;
 use super::super::shell_sql::{Class, Definition, definitions};
+use super::super::time_shards::system_now;
 use super::{Asked, Finding, error, note, warning};
 
 /// What was read of a node.
@@ -88,7 +91,49 @@ pub async fn check(
             ));
         }
     }
+    found.extend(lost_periods(database, primaries).await);
     found.extend(objects(database, &held, &names));
+    found
+}
+
+/// Periods that were there and aren't any more, though no rule retired them.
+async fn lost_periods(database: &Database, primaries: &mut BTreeMap<NodeId, Asked<'_>>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let now_us = system_now()();
+    for table in database.tables.values() {
+        let Spread::Sharded(sharding) = &table.spread else {
+            continue;
+        };
+        let Scheme::Time(time) = &sharding.scheme else {
+            continue;
+        };
+        let recorded = Recorded {
+            database: &database.name,
+            table: &table.name,
+        };
+        for id in &sharding.nodes {
+            let Some(one) = primaries.get_mut(id) else {
+                continue;
+            };
+            // A right that is missing is told elsewhere.
+            let gone = recorded.gone(&mut one.link).await.unwrap_or_default();
+            let lost = gone.by_rules(table, time, now_us).lost;
+            if !lost.is_empty() {
+                let names: Vec<&str> = lost.keys().map(String::as_str).collect();
+                found.push(error(
+                    format!("{}/{} on {}", database.name, table.name, one.node.name),
+                    format!(
+                        "periods that were there are gone, and no rule retired them [MG3006]: {}",
+                        names.join(", ")
+                    ),
+                    format!(
+                        "bring them back; or, if their rows shall be gone for good, type there: {}",
+                        recorded.forget_sql(&lost)
+                    ),
+                ));
+            }
+        }
+    }
     found
 }
 

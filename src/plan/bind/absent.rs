@@ -13,29 +13,33 @@ use super::Binder;
 impl Binder<'_, '_> {
     /// After routing: `plan` is what would be sent.
     pub(super) fn refuse_absent(&self, plan: &Plan) -> Result<(), Fault> {
-        let absent = &self.view.database.catalog.absent;
-        if absent.is_empty() {
+        let catalog = &self.view.database.catalog;
+        if catalog.absent.is_empty() && catalog.lost.is_empty() {
             return Ok(());
         }
         match &self.compiled.route {
             Route::Tables(tables) => {
                 for (table, shards) in tables.tables.iter().zip(self.shards(tables)?) {
                     let name = &table.table.name;
-                    if let (Some(gone), Some(pruning), Some(shards)) =
-                        (absent.get(name), &table.pruning, shards)
-                        && needs(&shards, gone, &pruning.sharding)
-                    {
+                    let (Some(pruning), Some(shards)) = (&table.pruning, shards) else {
+                        continue;
+                    };
+                    let mut gone = catalog.gone(name);
+                    if let Some(gone) = gone.find(|gone| needs(&shards, gone, &pruning.sharding)) {
                         return Err(refusal(name, gone));
                     }
                 }
             }
             Route::Insert(insert) => {
                 let name = &insert.table.table.name;
-                if let (Some(gone), Some(pruning)) = (absent.get(name), &insert.table.pruning) {
-                    let rows = plan.parts.iter().flat_map(|p| p.shards.iter().copied());
-                    if needs(&Shards::These(rows.collect()), gone, &pruning.sharding) {
-                        return Err(refusal(name, gone));
-                    }
+                let Some(pruning) = &insert.table.pruning else {
+                    return Ok(());
+                };
+                let rows = plan.parts.iter().flat_map(|p| p.shards.iter().copied());
+                let shards = Shards::These(rows.collect());
+                let mut gone = catalog.gone(name);
+                if let Some(gone) = gone.find(|gone| needs(&shards, gone, &pruning.sharding)) {
+                    return Err(refusal(name, gone));
                 }
             }
             // By their names, while they were compiled; DDL is how a table is mended.

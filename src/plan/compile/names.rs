@@ -115,14 +115,14 @@ impl Compiler<'_> {
     /// Statements that aren't routed by their tables, but name one whose shards aren't all there. DDL may:
     /// it is how a table is mended.
     pub fn refuse_absent(&self, compiled: &Compiled) -> Result<(), Fault> {
-        let absent = &self.view.database.catalog.absent;
+        let catalog = &self.view.database.catalog;
         let by_tables = matches!(compiled.route, Route::Tables(_) | Route::Insert(_));
-        if absent.is_empty() || compiled.changes_catalog || by_tables {
+        if catalog.with_gone().next().is_none() || compiled.changes_catalog || by_tables {
             return Ok(());
         }
         let named = self.homes_by_names();
-        let found = absent
-            .iter()
+        let found = catalog
+            .with_gone()
             .find(|(table, _)| named.iter().any(|(name, _)| *name == table.to_string()));
         found.map_or(Ok(()), |(table, gone)| Err(refusal(table, gone)))
     }

@@ -107,6 +107,17 @@ impl Compiler<'_> {
         }
     }
 
+    /// COPY of a shard by its own name: there is no such relation.
+    pub(super) fn refuse_shard_copied(&self) -> Result<(), Fault> {
+        match read(&mut Reader::new(self.sql, self.tokens)) {
+            Some(Statement {
+                table: Some((name, _)),
+                ..
+            }) => self.refuse_shard(&name),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// It goes where its query goes, if no merge but concatenation is needed.
     fn copy_query(&self, statement: &Statement) -> Result<Compiled, Fault> {
         let (start, end) = (statement.query.start as usize, statement.query.end as usize);

@@ -97,6 +97,7 @@ impl Compiler<'_> {
             return Ok(Some(compiled));
         }
         if first == "copy" {
+            self.refuse_shard_copied()?;
             self.refuse_shards_named()?;
         }
         if first == "copy"
@@ -138,6 +139,10 @@ impl Compiler<'_> {
             }
             About::Sequence => self.create_sequence(),
             About::OwnDatabase(name) => self.on_own_database(&name)?,
+            About::Relations(names) if self.only_shards(&names).is_some() => {
+                let shell = self.view.database.shell;
+                Route::Fixed(shell.unwrap_or(self.view.database.anywhere))
+            }
             About::Relations(names) => {
                 self.check_unique(&names, &first)?;
                 match self.index_concurrently(&names, &first)? {
@@ -183,6 +188,7 @@ impl Compiler<'_> {
             About::Relations(names) if !word("exists") => {
                 names.iter().try_for_each(|n| self.refuse_shard(n))?;
             }
+            About::Relations(names) if self.only_shards(names).is_some() => return Ok(()),
             About::Trigger(name) => self.refuse_shard(name)?,
             About::Relations(_)
             | About::Indexes { .. }
@@ -196,6 +202,13 @@ impl Compiler<'_> {
             | About::No(_) => {}
         }
         self.refuse_shards_named()
+    }
+
+    /// Where none of these names is a relation, if all of them are shards: there, IF EXISTS is answered as one
+    /// database would answer it.
+    fn only_shards(&self, names: &[Name]) -> Option<NodeId> {
+        let all = !names.is_empty() && names.iter().all(|n| self.table_of_shard(&n.parts).is_some());
+        self.view.database.shell.filter(|_| all)
     }
 
     fn is_separate(&self, name: &Name) -> bool {
