@@ -137,6 +137,19 @@ impl Compiler<'_> {
                 self.on_relations(&[table], &first)?
             }
             About::Sequence => self.create_sequence(),
+            // Which tables they are of isn't known: the shell says whether they are there.
+            About::Statistics(names) => {
+                let mut parts: Vec<(NodeId, String)> = self.shell_part().into_iter().collect();
+                let drop = format!("DROP STATISTICS IF EXISTS {names}");
+                parts.extend(
+                    self.view
+                        .database
+                        .nodes()
+                        .into_iter()
+                        .map(|node| (node, drop.clone())),
+                );
+                Route::Parts(parts)
+            }
             About::OwnDatabase(name) => self.on_own_database(&name)?,
             About::Relations(names) => {
                 self.check_unique(&names, &first)?;
@@ -189,6 +202,7 @@ impl Compiler<'_> {
             | About::View
             | About::Function
             | About::Sequence
+            | About::Statistics(_)
             | About::OwnDatabase(_)
             | About::Database
             | About::EveryNode
