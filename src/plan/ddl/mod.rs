@@ -2,6 +2,7 @@
 //! a sharded table with the partitioning that its rules ask for.
 
 mod about;
+mod blocks;
 mod concurrently;
 mod create;
 mod functions;
@@ -86,6 +87,12 @@ impl Compiler<'_> {
         };
         if first == "explain" {
             return self.explain(r).map(Some);
+        }
+        if first == "do"
+            && single.is_none()
+            && let Some(compiled) = self.guarded_block(now_us)?
+        {
+            return Ok(Some(compiled));
         }
         if first == "create" && r.take("create") && is_create_table(&mut r) {
             return self.create_table(r, now_us).map(Some);

@@ -1,4 +1,4 @@
-module margay.test/pgx
+module margay/clients/pgx
 
 go 1.23.0
 
