@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 
 use crate::backend::{Fleet, Frame, Lease, Settings, TxStatus, Want};
-use crate::model::{Fault, NodeId};
+use crate::model::{ClientText, Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
 use crate::wire::postgres::frontend;
@@ -25,6 +25,8 @@ pub struct Hold {
     nodes: Vec<NodeId>,
     /// What the client has set, SET LOCAL not included.
     pub settings: Arc<Settings>,
+    /// How statements are written for servers, which take them in the client's encoding.
+    pub text: ClientText,
     pub txn: Txn,
     pub using: Arc<Using>,
     /// Servers that answered the current statement (`n_user/primary`).
@@ -62,6 +64,7 @@ impl Hold {
             database,
             nodes,
             settings: Arc::default(),
+            text: ClientText::default(),
             txn: Txn::Idle,
             using: Arc::default(),
             answered: Vec::new(),
@@ -94,6 +97,9 @@ impl Hold {
 
     /// A connection for one statement on `node`. In a transaction: its branch, opened if need be.
     pub async fn seat(&mut self, node: NodeId, role: Role) -> Result<Seat, Failure> {
+        if self.txn.block().is_some_and(|block| block.oids.behind) {
+            Box::pin(self.learn_oids(node)).await?;
+        }
         let Some(index) = self.branch_index(node, role) else {
             let replica_will_do = role == Role::Any && self.replica_allowed();
             let mut lease = self.lease(node, replica_will_do).await?;
@@ -155,7 +161,9 @@ impl Hold {
         Ok(seats)
     }
 
-    fn seated(&mut self, lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+    fn seated(&mut self, mut lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+        let oids = self.oids(lease.node());
+        lease.speak(oids);
         let label = lease.server_label();
         if !self.answered.contains(label) {
             self.answered.push(Arc::clone(label));

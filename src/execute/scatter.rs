@@ -77,7 +77,7 @@ impl Told {
 pub async fn scatter(
     hold: &mut Hold,
     plan: &Plan,
-    text: &[u8],
+    text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
@@ -108,6 +108,9 @@ pub async fn scatter(
         }
     };
     let outcome = result?;
+    if let Some(block) = hold.txn.block_mut().filter(|_| plan.changes_catalog) {
+        block.oids.changed();
+    }
     match &outcome {
         Told::Complete(tag) => backend::command_complete(client.out.buf(), tag.as_bytes()),
         Told::Suspended { .. } => backend::portal_suspended(client.out.buf()),
@@ -119,7 +122,7 @@ pub async fn scatter(
 async fn run(
     hold: &mut Hold,
     plan: &Plan,
-    text: &[u8],
+    text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
@@ -128,6 +131,7 @@ async fn run(
     nodes.dedup();
     let settings = std::sync::Arc::clone(&hold.settings);
     let epoch = hold.database.catalog.epoch;
+    let written = hold.text;
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
     for (index, part) in plan.parts.iter().enumerate() {
@@ -137,9 +141,9 @@ async fn run(
         lane.parts.push_back(index);
         let text = match &part.text {
             Text::Original => text,
-            Text::Spliced(spliced) => spliced.as_bytes(),
+            Text::Spliced(spliced) => spliced,
         };
-        queue(lane, plan, text, request, (&settings, epoch));
+        queue(lane, plan, &written.written(text), request, (&settings, epoch));
     }
     // The shell goes before all others: what it refuses it refuses in the words of the logical schema, and
     // two clients' DDL on one table meets there first, not in another order on each node.
@@ -216,6 +220,7 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             let formats: Vec<i16> = bind.formats.iter().collect();
             let results: Vec<i16> = bind.result_formats.iter().collect();
             let values: Vec<Option<&[u8]>> = bind.params.iter().collect();
+            let start = out.len();
             frontend::bind(
                 out,
                 b"",
@@ -224,6 +229,8 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
                 values.into_iter(),
                 &widen_formats(&results, hidden),
             );
+            lease.put_bind(start, types);
+            let out = lease.write_buf();
             frontend::describe(out, Target::Portal, b"");
             frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
             // A server that waits for COPY data would ignore a Sync: it follows the data.

@@ -64,7 +64,7 @@ fn is_of_the_session(name: &TableName) -> bool {
 }
 
 /// Types with the same OID on every server. The safe direction is no.
-fn is_built_in(ty: &str) -> bool {
+pub(super) fn is_built_in(ty: &str) -> bool {
     let ty = ty.trim_start_matches("pg_catalog.");
     let base = ty.split(['(', '[']).next().unwrap_or(ty).trim().trim_matches('"');
     let first = base.split(' ').next().unwrap_or(base);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::statements::Prepared;
 use super::words;
 use crate::backend::{Lease, Settings, StatementName};
-use crate::model::NodeId;
+use crate::model::{ClientText, NodeId};
 use crate::pipeline::{Exchange, Expect, Failure, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
@@ -36,8 +36,11 @@ pub(super) enum Item {
         once: bool,
         pass: bool,
     },
+    /// `pass`: the client asked.
     DescribePortal {
+        statement: Option<Arc<Prepared>>,
         frame: Frame,
+        pass: bool,
     },
     Execute {
         frame: Frame,
@@ -61,6 +64,17 @@ pub(super) struct Group {
     pub outside_txn: bool,
     /// The text of the last statement executed.
     pub sql: Option<Arc<str>>,
+    /// Names of statements that its items gave another meaning: before which item, and what they meant.
+    pub renamed: Vec<(usize, Box<[u8]>, Option<Arc<Prepared>>)>,
+}
+
+/// What the session is like when a group is queued.
+#[derive(Clone, Copy)]
+pub(super) struct Under<'a> {
+    pub settings: &'a Arc<Settings>,
+    /// Of the catalog.
+    pub epoch: u64,
+    pub text: ClientText,
 }
 
 impl Group {
@@ -107,6 +121,41 @@ impl Group {
         }
     }
 
+    /// The rows of a portal come with OIDs of their server inside, unless their columns were told right before
+    /// them. `portal`: executed next.
+    pub fn rows_are_told(&self, portal: &[u8]) -> bool {
+        let last = self.items.iter().rev().find_map(|item| match item {
+            Item::DescribePortal { frame, .. } => Some(Some(frame)),
+            Item::DescribeStatement { .. } | Item::Execute { .. } => Some(None),
+            Item::Local(_) | Item::Parse { .. } | Item::Bind { .. } | Item::ClosePortal { .. } => None,
+        });
+        let Some(Some(frame)) = last else {
+            return false;
+        };
+        matches!(
+            frontend::decode(b'D', frame.body()),
+            Ok(Message::Describe { target: Target::Portal, name }) if name == portal
+        )
+    }
+
+    /// What servers said of the rows of statements: in the order in which they were asked.
+    pub fn note_rows(&self, hold: &[bool]) {
+        let asked = self.items.iter().filter_map(|item| match item {
+            Item::DescribeStatement { statement } => Some(Some(statement)),
+            Item::DescribePortal { statement, .. } => Some(statement.as_ref()),
+            Item::Local(_)
+            | Item::Parse { .. }
+            | Item::Bind { .. }
+            | Item::Execute { .. }
+            | Item::ClosePortal { .. } => None,
+        });
+        for (statement, hold) in asked.zip(hold) {
+            if let Some(statement) = statement {
+                let _ = statement.holds_oids.set(*hold);
+            }
+        }
+    }
+
     /// A server's error, in the client's words.
     pub fn in_words(&self, failure: Failure) -> Failure {
         let mut spliced = self.items.iter().filter_map(|item| match item {
@@ -141,9 +190,8 @@ impl Group {
     }
 
     /// Writes the messages and notes the answers that are owed for them.
-    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &Arc<Settings>, epoch: u64) {
+    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, under: Under<'_>) {
         let lease = &mut seat.lease;
-        let key = (settings, epoch);
         // The unnamed statement as it stands on this connection, if this group has put it there.
         let mut unnamed: Option<&Arc<Prepared>> = None;
         for item in &self.items {
@@ -155,7 +203,7 @@ impl Group {
                     unnamed = Some(statement);
                 }
                 Item::Parse { statement, .. } => {
-                    let (_, fresh) = ensure(lease, statement, None, key, exchange, true);
+                    let (_, fresh) = ensure(lease, statement, None, under, exchange, true);
                     if !fresh {
                         exchange
                             .expect
@@ -166,7 +214,7 @@ impl Group {
                     if unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         frontend::describe(lease.write_buf(), Target::Statement, b"");
                     } else {
-                        let (name, _) = ensure(lease, statement, None, key, exchange, false);
+                        let (name, _) = ensure(lease, statement, None, under, exchange, false);
                         frontend::describe(lease.write_buf(), Target::Statement, name.as_bytes());
                     }
                     exchange
@@ -180,27 +228,32 @@ impl Group {
                     once,
                     pass,
                 } => {
+                    let mut start = lease.write_buf().len();
                     if text.is_none() && unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         lease.queue(&frame.bytes);
                     } else if let (Some(text), true) = (text, once) {
                         unnamed = None;
                         let types = statement.types_to_send(text.as_bytes());
-                        frontend::parse(lease.write_buf(), b"", text.as_bytes(), types.iter().copied());
+                        let text = under.text.written(text);
+                        frontend::parse(lease.write_buf(), b"", &text, types.iter().copied());
                         exchange.expect.push_back(Expect::Parse { pass: false });
+                        start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, b"", &bind);
                         }
                     } else {
-                        let (name, _) = ensure(lease, statement, text.as_deref(), key, exchange, false);
+                        let (name, _) = ensure(lease, statement, text.as_deref(), under, exchange, false);
+                        start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, name.as_bytes(), &bind);
                         }
                     }
+                    lease.put_bind(start, statement.known_types());
                     exchange.expect.push_back(Expect::Bind { pass: *pass });
                 }
-                Item::DescribePortal { frame } => {
+                Item::DescribePortal { frame, pass, .. } => {
                     lease.queue(&frame.bytes);
-                    exchange.expect.push_back(Expect::DescribePortal { pass: true });
+                    exchange.expect.push_back(Expect::DescribePortal { pass: *pass });
                 }
                 Item::Execute { frame } => {
                     lease.queue(&frame.bytes);
@@ -228,7 +281,11 @@ fn ensure(
     lease: &mut Lease,
     statement: &Prepared,
     text: Option<&str>,
-    (settings, epoch): (&Arc<Settings>, u64),
+    Under {
+        settings,
+        epoch,
+        text: client_text,
+    }: Under<'_>,
     exchange: &mut Exchange,
     pass: bool,
 ) -> (StatementName, bool) {
@@ -242,9 +299,10 @@ fn ensure(
     };
     let (name, fresh) = lease.prepare(key);
     if fresh {
-        let text = text.unwrap_or(own).as_bytes();
-        let types = statement.types_to_send(text);
-        frontend::parse(lease.write_buf(), name.as_bytes(), text, types.iter().copied());
+        let text = text.unwrap_or(own);
+        let types = statement.types_to_send(text.as_bytes());
+        let text = client_text.written(text);
+        frontend::parse(lease.write_buf(), name.as_bytes(), &text, types.iter().copied());
         exchange.expect.push_back(Expect::Parse { pass });
     }
     (name, fresh)
