@@ -94,7 +94,9 @@ fn djangos_orm_works_on_sharded_tables() {
 
 #[test]
 fn sequelize_works_on_sharded_tables() {
-    let Some(modules) = support::drivers("node") else { return };
+    let Some(modules) = support::drivers("node") else {
+        return;
+    };
     let modules = modules.join("node_modules");
     if !modules.join("sequelize").exists() {
         eprintln!("SKIP: no Sequelize (make setup)");

@@ -88,6 +88,13 @@ impl Compiler<'_> {
         if first == "explain" {
             return self.explain(r).map(Some);
         }
+        if first == "create" && single.is_none() && self.names_temporary_schema() {
+            return Err(Fault::new(
+                Code::SESSION_STATE,
+                "what is in pg_temp is one server's session's, which can't be kept over several nodes",
+            )
+            .hint("Create it in a schema of the database."));
+        }
         if first == "do"
             && single.is_none()
             && let Some(compiled) = self.guarded_block(now_us)?
@@ -219,6 +226,13 @@ impl Compiler<'_> {
         self.refuse_shards_named()
     }
 
+    fn names_temporary_schema(&self) -> bool {
+        self.tokens.windows(2).any(|pair| {
+            let [schema, dot] = pair else { return false };
+            schema.is_word(self.sql, "pg_temp") && dot.is_punct(self.sql, '.')
+        })
+    }
+
     fn is_separate(&self, name: &Name) -> bool {
         matches!(locate(name, self.view).home, Home::Sharded(s) if s.layout == Layout::Separate)
     }
@@ -234,7 +248,7 @@ impl Compiler<'_> {
         compiled.pins = match first {
             "prepare" | "listen" | "load" | "execute" => true,
             "declare" => word("hold"),
-            "create" => word("temp") || word("temporary"),
+            "create" => word("temp") || word("temporary") || self.names_temporary_schema(),
             _ => false,
         };
         compiled
