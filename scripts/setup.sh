@@ -123,7 +123,7 @@ check_rust() {
     fi
 }
 
-has_drivers() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import psycopg, asyncpg, sqlalchemy' >/dev/null 2>&1; }
+has_drivers() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import psycopg, asyncpg, sqlalchemy, psycopg2, django' >/dev/null 2>&1; }
 
 # Tests with Python's drivers are skipped, and say so, where this does not work out.
 make_venv() {
@@ -132,7 +132,7 @@ make_venv() {
         say "SKIP tests with psycopg and asyncpg: python3 with venv is not here"
         return
     fi
-    say "making $venv with psycopg and asyncpg"
+    say "making $venv with drivers of Python"
     if ! { python3 -m venv "$venv" && "$venv/bin/python" -m pip install -q -r scripts/python-drivers.txt; }; then
         say "SKIP tests with psycopg and asyncpg: their installation failed"
     fi
@@ -154,14 +154,27 @@ fetch_java_drivers() {
 }
 
 fetch_node_drivers() {
-    if [ -d "$drivers/node/node_modules/pg" ]; then return; fi
+    if [ -d "$drivers/node/node_modules/pg" ] && [ -d "$drivers/node/node_modules/sequelize" ]; then return; fi
     if ! has node || ! has npm; then
-        say "SKIP tests with node-postgres: node and npm are not here"
+        say "SKIP tests with node-postgres and Sequelize: node and npm are not here"
         return
     fi
-    say "fetching node-postgres"
-    if ! npm install --silent --no-audit --no-fund --prefix "$drivers/node" pg@8 >/dev/null; then
+    say "fetching node-postgres and Sequelize"
+    if ! npm install --silent --no-audit --no-fund --prefix "$drivers/node" pg@8 sequelize@6 >/dev/null; then
         say "SKIP tests with node-postgres: it could not be fetched"
+    fi
+}
+
+build_go_client() {
+    if [ -x "$drivers/go/pgx_client" ] && [ ! tests/clients/go/main.go -nt "$drivers/go/pgx_client" ]; then return; fi
+    if ! has go; then
+        say "SKIP tests with pgx: go is not here"
+        return
+    fi
+    say "building the client with pgx"
+    mkdir -p "$drivers"
+    if ! (cd tests/clients/go && go build -o "$drivers/go/pgx_client" .) >/dev/null; then
+        say "SKIP tests with pgx: it could not be built"
     fi
 }
 
@@ -200,4 +213,5 @@ if [ "$purpose" = test ]; then
     make_venv
     fetch_java_drivers
     fetch_node_drivers
+    build_go_client
 fi

@@ -1,5 +1,5 @@
 //! Real clients against the proxy, on sharded tables: psql, pgbench in its three protocol modes,
-//! tokio-postgres, psycopg, asyncpg, SQLAlchemy, pgjdbc, node-postgres. A client that this machine lacks is skipped with a printed line.
+//! tokio-postgres, psycopg 2 and 3, asyncpg, SQLAlchemy, Django, pgjdbc, node-postgres, Sequelize, pgx. A client that this machine lacks is skipped with a printed line.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -59,6 +59,15 @@ fn psql(sandbox: &Sandbox, args: &[&str]) -> String {
 
 fn python(sandbox: &Sandbox, script: &str) {
     let Some(python) = support::python() else { return };
+    // Each of them came later than the others to the drivers that `make setup` fetches.
+    for module in ["psycopg2", "django"] {
+        let mut import = Command::new(&python);
+        import.args(["-c", &format!("import {module}")]);
+        if script.starts_with(module) && !import.output().expect("Python runs").status.success() {
+            eprintln!("SKIP: no {module} (make setup)");
+            return;
+        }
+    }
     let mut command = Command::new(python);
     command
         .arg(format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR")))
@@ -72,6 +81,47 @@ fn python_drivers_work_on_sharded_tables() {
     python(&sandbox, "psycopg_client.py");
     python(&sandbox, "asyncpg_client.py");
     python(&sandbox, "sqlalchemy_client.py");
+    python(&sandbox, "psycopg2_client.py");
+}
+
+/// Both make their tables themselves, of these kinds.
+const ORM_RULES: &str = include_str!("clients/django/rules.yaml");
+
+#[test]
+fn djangos_orm_works_on_sharded_tables() {
+    python(&Sandbox::with(ORM_RULES, &[]), "django/django_client.py");
+}
+
+#[test]
+fn sequelize_works_on_sharded_tables() {
+    let Some(modules) = support::drivers("node") else {
+        return;
+    };
+    let modules = modules.join("node_modules");
+    if !modules.join("sequelize").exists() {
+        eprintln!("SKIP: no Sequelize (make setup)");
+        return;
+    }
+    let sandbox = Sandbox::with(ORM_RULES, &[]);
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", modules);
+    node.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/clients/sequelize_client.js"
+    ));
+    node.envs(&sandbox.env);
+    println!("{}", output(node).trim());
+}
+
+#[test]
+fn pgx_works_on_sharded_tables_in_all_its_query_modes() {
+    let Some(folder) = support::drivers("go").filter(|f| f.join("pgx_client").exists()) else {
+        return;
+    };
+    let sandbox = sandbox();
+    let mut pgx = Command::new(folder.join("pgx_client"));
+    pgx.envs(&sandbox.env);
+    println!("{}", output(pgx).trim());
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod shell;
 mod splice;
 mod stack;
 pub mod types;
+mod unnest;
 mod utility;
 mod value;
 mod views;

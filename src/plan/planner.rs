@@ -19,6 +19,7 @@ use super::reader::Reader;
 use super::shape::{Slot, shape};
 use super::stack;
 use super::types::{LogicalNames, Moment, Params, Planned, SessionView, Text};
+use super::unnest;
 use super::utility;
 
 /// Shapes kept. A shape with its plan is a few kilobytes.
@@ -110,6 +111,9 @@ impl Planner {
             }
         }
         let tokens = lex::tokens(sql, view.standard_conforming_strings);
+        if let Some(values) = unnest::as_values(sql, &tokens, view) {
+            return self.read(&values, view);
+        }
         let command = stack::enough(sql, &tokens, || compile(sql, &shape, &tokens, view))??;
         // DDL is rare, and what it makes of time shards depends on the time.
         let cacheable = cacheable && !matches!(&command, Command::Query(c) if c.is_utility);

@@ -6,7 +6,7 @@ use crate::topology::Layout;
 
 use super::super::analyze::Analysis;
 use super::super::insert;
-use super::super::query::{Conflict, Expr, Insert, InsertSource, Lowered, Span};
+use super::super::query::{Assignment, Conflict, Expr, Insert, InsertSource, Lowered, Span};
 use super::super::reader::Reader;
 use super::super::scope::{Home, TableRef};
 use super::{Compiler, InsertRoute, Route, target};
@@ -17,7 +17,15 @@ impl Compiler<'_> {
             return Err(Fault::internal("the target of the INSERT was not found"));
         };
         if let Some(conflict) = &i.conflict {
-            self.refuse_key_update(target, &conflict.set)?;
+            // What conflicts equals what is there: `SET key = EXCLUDED.key` leaves the row where it is.
+            let keeps = |a: &Assignment| match (a.columns.as_slice(), &a.value) {
+                ([column], Expr::Column(name)) => {
+                    let parts: Vec<&str> = name.parts.iter().map(|p| &**p).collect();
+                    parts == ["excluded", column] && conflict.columns.contains(column)
+                }
+                (_, _) => false,
+            };
+            self.refuse_key_update(target, conflict.set.iter().filter(|a| !keeps(a)))?;
             self.check_conflict(target, conflict)?;
         }
         let generates = target.rule.as_ref().is_some_and(|r| !r.generate.is_empty());

@@ -370,11 +370,15 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn refuse_key_update(&self, target: &TableRef, set: &[Assignment]) -> Result<(), Fault> {
+    fn refuse_key_update<'s>(
+        &self,
+        target: &TableRef,
+        set: impl IntoIterator<Item = &'s Assignment>,
+    ) -> Result<(), Fault> {
         let Home::Sharded(sharding) = &target.home else {
             return Ok(());
         };
-        for column in set.iter().flat_map(|a| &a.columns) {
+        for column in set.into_iter().flat_map(|a| &a.columns) {
             if sharding.key.iter().any(|k| k.column == *column) {
                 return Err(key_update(target, column));
             }

@@ -9,6 +9,8 @@ pub(super) enum About {
     Relations(Vec<Name>),
     /// DROP or ALTER INDEX.
     Indexes { names: Vec<Name>, if_exists: bool },
+    /// DROP STATISTICS: its names, as written.
+    Statistics(String),
     /// CREATE VIEW; the rest of the statement is the reader's.
     View,
     /// CREATE FUNCTION or PROCEDURE.
@@ -150,6 +152,10 @@ fn changed(r: &mut Reader<'_>, first: &str) -> About {
     if r.take("index") {
         r.take("concurrently");
         return indexes(r);
+    }
+    if first == "drop" && r.take("statistics") {
+        r.take_all(&["if", "exists"]);
+        return About::Statistics(r.rest().to_owned());
     }
     if r.is("trigger") || r.is("policy") || r.is("rule") {
         return owned(r, "this statement about a trigger, policy or rule");

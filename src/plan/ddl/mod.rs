@@ -2,6 +2,7 @@
 //! a sharded table with the partitioning that its rules ask for.
 
 mod about;
+mod blocks;
 mod concurrently;
 mod create;
 mod functions;
@@ -87,6 +88,19 @@ impl Compiler<'_> {
         if first == "explain" {
             return self.explain(r).map(Some);
         }
+        if first == "create" && single.is_none() && self.names_temporary_schema() {
+            return Err(Fault::new(
+                Code::SESSION_STATE,
+                "what is in pg_temp is one server's session's, which can't be kept over several nodes",
+            )
+            .hint("Create it in a schema of the database."));
+        }
+        if first == "do"
+            && single.is_none()
+            && let Some(compiled) = self.guarded_block(now_us)?
+        {
+            return Ok(Some(compiled));
+        }
         if first == "create" && r.take("create") && is_create_table(&mut r) {
             return self.create_table(r, now_us).map(Some);
         }
@@ -138,6 +152,19 @@ impl Compiler<'_> {
                 self.on_relations(&[table], &first)?
             }
             About::Sequence => self.create_sequence(),
+            // Which tables they are of isn't known: the shell says whether they are there.
+            About::Statistics(names) => {
+                let mut parts: Vec<(NodeId, String)> = self.shell_part().into_iter().collect();
+                let drop = format!("DROP STATISTICS IF EXISTS {names}");
+                parts.extend(
+                    self.view
+                        .database
+                        .nodes()
+                        .into_iter()
+                        .map(|node| (node, drop.clone())),
+                );
+                Route::Parts(parts)
+            }
             About::OwnDatabase(name) => self.on_own_database(&name)?,
             About::Relations(names) if self.only_shards(&names).is_some() => {
                 let shell = self.view.database.shell;
@@ -195,6 +222,7 @@ impl Compiler<'_> {
             | About::View
             | About::Function
             | About::Sequence
+            | About::Statistics(_)
             | About::OwnDatabase(_)
             | About::Database
             | About::EveryNode
@@ -209,6 +237,13 @@ impl Compiler<'_> {
     fn only_shards(&self, names: &[Name]) -> Option<NodeId> {
         let all = !names.is_empty() && names.iter().all(|n| self.table_of_shard(&n.parts).is_some());
         self.view.database.shell.filter(|_| all)
+    }
+
+    fn names_temporary_schema(&self) -> bool {
+        self.tokens.windows(2).any(|pair| {
+            let [schema, dot] = pair else { return false };
+            schema.is_word(self.sql, "pg_temp") && dot.is_punct(self.sql, '.')
+        })
     }
 
     fn is_separate(&self, name: &Name) -> bool {
@@ -226,7 +261,7 @@ impl Compiler<'_> {
         compiled.pins = match first {
             "prepare" | "listen" | "load" | "execute" => true,
             "declare" => word("hold"),
-            "create" => word("temp") || word("temporary"),
+            "create" => word("temp") || word("temporary") || self.names_temporary_schema(),
             _ => false,
         };
         compiled

@@ -11,6 +11,7 @@ use super::super::compile::{Compiler, Route};
 use super::super::query::Name;
 use super::super::reader::Reader;
 use super::super::scope::Home;
+use super::blocks;
 use super::unsupported;
 
 impl Compiler<'_> {
@@ -84,7 +85,7 @@ impl Compiler<'_> {
         }
         for node in new {
             if !old.contains(node) {
-                parts.push((*node, block(&info.definition)));
+                parts.push((*node, blocks::block(&format!("BEGIN {} END", info.definition))));
             }
             parts.push((*node, self.sql.to_owned()));
         }
@@ -106,20 +107,11 @@ fn leave(sequence: &TableName, then: &str) -> String {
         "" => String::new(),
         verb => format!(" {verb}{name};"),
     };
-    block(&format!(
-        "IF (SELECT c.is_called OR c.last_value <> s.seqstart FROM {name} c, pg_catalog.pg_sequence s \
+    blocks::block(&format!(
+        "BEGIN IF (SELECT c.is_called OR c.last_value <> s.seqstart FROM {name} c, pg_catalog.pg_sequence s \
             WHERE s.seqrelid = '{literal}'::pg_catalog.regclass) THEN \
          RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = '{message}', \
-            HINT = 'Make a new sequence with that owner, and set it with setval().'; END IF;{then}",
+            HINT = 'Make a new sequence with that owner, and set it with setval().'; END IF;{then} END",
         fault.state(),
     ))
-}
-
-/// Several statements as one.
-fn block(statements: &str) -> String {
-    let mut tag = String::from("$margay");
-    while statements.contains(&tag) {
-        tag.push('_');
-    }
-    format!("DO {tag}$ BEGIN {statements} END {tag}$")
 }

@@ -156,7 +156,7 @@ impl Merging<'_> {
                     (ColumnAt::Visible(i), expr)
                 }
                 None => {
-                    let at = match self.group_position(*span, aggregation) {
+                    let at = match self.group_position(&item.expr, *span, aggregation) {
                         Some(at) => at,
                         None => {
                             let combine = self.combine(&item.expr, *span)?;
@@ -182,13 +182,19 @@ impl Merging<'_> {
         Ok(())
     }
 
-    pub(super) fn group_position(&self, span: Span, aggregation: &Aggregation) -> Option<ColumnAt> {
+    /// By the same words, or by another name of the same column (`kind`, `o.kind`).
+    pub(super) fn group_position(
+        &self,
+        expr: &Expr,
+        span: Span,
+        aggregation: &Aggregation,
+    ) -> Option<ColumnAt> {
         let wanted = self.src.even(span);
-        let i = self
-            .clauses
-            .group
-            .iter()
-            .position(|g| self.src.even(*g) == wanted)?;
-        Some(aggregation.group[i].at)
+        let column = self.column(expr);
+        let mut keys = self.clauses.group.iter().zip(&self.select.group);
+        let i = keys.position(|(at, key)| {
+            self.src.even(*at) == wanted || column.is_some() && self.column(key) == column
+        })?;
+        aggregation.group.get(i).map(|key| key.at)
     }
 }
