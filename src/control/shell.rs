@@ -69,8 +69,15 @@ async fn create(link: &mut Link, name: &str, there: &str) -> Result<(), LinkErro
         ))
         .await?
         .ok_or_else(|| LinkError::Answer("the database doesn't know itself".into()))?;
-    link.ask(&sql).await?;
-    Ok(())
+    let made = link.ask(&sql).await;
+    made.map(drop).map_err(|error| match error.sqlstate() {
+        // insufficient_privilege
+        Some("42501") => LinkError::Answer(format!(
+            "the role may not create the database {name} for the shell: grant it (ALTER ROLE … CREATEDB), or run \
+             as another role: {sql} OWNER …"
+        )),
+        Some(_) | None => error,
+    })
 }
 
 /// Class, schema and logical name.
@@ -165,7 +172,7 @@ async fn bring(
         .collect();
     make.sort_by_key(|(class, (place, _))| (*class, *place));
     make.iter().for_each(|(_, (_, text))| sql.push_str(text));
-    link.ask(&format!("{sql} COMMIT")).await?;
+    link.ask_long(&format!("{sql} COMMIT")).await?;
     // What a CASCADE took along is made on the next round.
     tracing::info!(
         database = &*database.name,

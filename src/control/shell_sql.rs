@@ -329,7 +329,7 @@ pub struct Definition {
 }
 
 pub async fn definitions(link: &mut Link) -> Result<Vec<Definition>, LinkError> {
-    let sets = link.ask(&definitions_sql()).await?;
+    let sets = link.ask_long(&definitions_sql()).await?;
     let rows = sets.into_iter().flatten();
     rows.map(|row| {
         let text = |at: usize| row.get(at).unwrap_or_default().to_owned();
