@@ -69,15 +69,8 @@ async fn create(link: &mut Link, name: &str, there: &str) -> Result<(), LinkErro
         ))
         .await?
         .ok_or_else(|| LinkError::Answer("the database doesn't know itself".into()))?;
-    let made = link.ask(&sql).await;
-    made.map(drop).map_err(|error| match error.sqlstate() {
-        // insufficient_privilege
-        Some("42501") => LinkError::Answer(format!(
-            "the role may not create the database {name} for the shell: grant it (ALTER ROLE … CREATEDB), or run \
-             as another role: {sql} OWNER …"
-        )),
-        Some(_) | None => error,
-    })
+    link.ask(&sql).await?;
+    Ok(())
 }
 
 /// Class, schema and logical name.
