@@ -11,11 +11,13 @@ use crate::model::catalog::{
 };
 use crate::model::{NodeId, TableName};
 use crate::plan;
+use crate::topology::placement::Scheme;
 use crate::topology::{Database, Spread};
 
 use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
 use super::oids::oids;
 use super::placement;
+use super::shards;
 
 /// Something about the nodes' schemas that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct NodeTables {
     pub tables: HashMap<TableName, Arc<TableInfo>>,
     /// Index → table, as the node has them.
     pub indexes: Vec<(TableName, TableName)>,
+    /// Partitioned tables, with their partitions and the bounds of these.
+    pub partitions: HashMap<TableName, BTreeMap<Box<str>, String>>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
     pub bodies: HashMap<Box<str>, Body>,
     /// Empty where a database has no shell.
@@ -109,6 +113,25 @@ pub fn assemble(
             None => {}
         }
     }
+    let mut absent = HashMap::new();
+    for (name, found) in shards::faults_of_all(database, answers) {
+        for fault in &found {
+            problems.push(CatalogProblem {
+                subject: format!("{}/{name} on {}", database.name, names(fault.node)),
+                text: fault.problem(),
+            });
+        }
+        absent.extend(shards::absent(&found, names).map(|absent| (name, absent)));
+    }
+    // What silent nodes lacked they still lack; periods are told by `periods`, which asks after this.
+    for (name, known) in &before.absent {
+        let silent = nodes_of(database, name)
+            .iter()
+            .any(|node| !answers.contains_key(node));
+        if silent || is_by_time(database, name) {
+            absent.entry(name.clone()).or_insert_with(|| known.clone());
+        }
+    }
     let indexes = indexes(database, &tables, answers, before);
     // Every function there is anywhere is in the shell.
     let functions = match answers.get(&database.catalogs()) {
@@ -147,6 +170,7 @@ pub fn assemble(
         bodies,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
+        absent,
         // Told by `shell`, likewise.
         system: before.system.clone(),
         views: before.views.clone(),
@@ -158,6 +182,13 @@ pub fn assemble(
         catalog.epoch += 1;
     }
     (catalog, problems)
+}
+
+fn is_by_time(database: &Database, name: &TableName) -> bool {
+    match database.tables.get(name).map(|table| &table.spread) {
+        Some(Spread::Sharded(sharding)) => matches!(sharding.scheme, Scheme::Time(_)),
+        Some(Spread::Whole(_) | Spread::Broadcast) | None => false,
+    }
 }
 
 /// The indexes of the logical tables, as the first of each table's nodes that answered has them.
@@ -196,7 +227,7 @@ fn indexes(
 }
 
 /// The table on a node that bears a logical table's columns.
-fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
+pub fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
     match database.tables.get(name).map(|table| (table, &table.spread)) {
         Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
         Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
@@ -251,7 +282,7 @@ fn agree(
 
 /// The first thing in which two nodes' tables differ that a statement could notice. Type OIDs of
 /// user-defined types differ from server to server by nature.
-fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
+pub fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
     if a.columns.len() != b.columns.len() {
         return Some(format!("{} columns, not {}", b.columns.len(), a.columns.len()));
     }
@@ -320,7 +351,15 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             columns.push(row.column.into());
         }
     }
+    let mut partitions: HashMap<TableName, BTreeMap<Box<str>, String>> = HashMap::new();
+    for row in answer.partitions {
+        let of = partitions
+            .entry(TableName::new(row.schema, row.table))
+            .or_default();
+        of.extend(row.name.map(|name| (name.into(), row.bounds.unwrap_or_default())));
+    }
     NodeTables {
+        partitions,
         tables: by_oid
             .into_values()
             .map(|(name, info)| (name, Arc::new(info)))

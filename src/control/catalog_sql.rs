@@ -91,6 +91,17 @@ fn indexes_sql() -> String {
     )
 }
 
+/// Partitioned tables with each of their partitions (NULL: none) and its bounds.
+fn partitions_sql() -> String {
+    format!(
+        "SELECT n.nspname, c.relname, CASE WHEN k.relnamespace = c.relnamespace THEN k.relname::text \
+            ELSE k.oid::regclass::text END, pg_get_expr(k.relpartbound, k.oid) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class k ON k.oid = i.inhrelid \
+         WHERE c.relkind = 'p' AND NOT c.relispartition AND {USER_SCHEMA}"
+    )
+}
+
 /// How the database sorts what has no collation of its own. `datlocprovider` came with version 15.
 const DEFAULT_COLLATION: &str = "SELECT CASE WHEN p = 'b' OR p = 'c' AND datcollate IN ('C', 'POSIX') THEN 'bytes' ELSE 'deterministic' END \
      FROM (SELECT datcollate, coalesce(to_jsonb(d)->>'datlocprovider', 'c') AS p \
@@ -201,6 +212,16 @@ pub struct IndexRow {
     pub table: u32,
 }
 
+/// A partition, or a partitioned table that has none.
+#[derive(Debug)]
+pub struct PartitionRow {
+    pub schema: String,
+    pub table: String,
+    /// With its schema, if that isn't the table's; None: there is none.
+    pub name: Option<String>,
+    pub bounds: Option<String>,
+}
+
 /// Everything that one node says.
 #[derive(Debug)]
 pub struct NodeCatalog {
@@ -208,6 +229,7 @@ pub struct NodeCatalog {
     pub columns: Vec<ColumnRow>,
     pub unique: Vec<UniqueRow>,
     pub indexes: Vec<IndexRow>,
+    pub partitions: Vec<PartitionRow>,
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
@@ -235,11 +257,12 @@ pub async fn read_node(
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {bodies}; {oids}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {bodies}; {oids}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
         indexes_sql(),
+        partitions_sql(),
     );
     let sets = link.ask_long(&sql).await?;
     let [
@@ -247,6 +270,7 @@ pub async fn read_node(
         columns,
         unique,
         indexes,
+        partitions,
         collation,
         functions,
         bodies,
@@ -255,7 +279,7 @@ pub async fn read_node(
     ] = sets.as_slice()
     else {
         return Err(LinkError::Answer(format!(
-            "{} results where 9 were asked for",
+            "{} results where 10 were asked for",
             sets.len()
         )));
     };
@@ -264,6 +288,7 @@ pub async fn read_node(
         columns: columns.iter().map(column_row).collect::<Result<_, _>>()?,
         unique: unique.iter().map(unique_row).collect::<Result<_, _>>()?,
         indexes: indexes.iter().map(index_row).collect::<Result<_, _>>()?,
+        partitions: partitions.iter().map(partition_row).collect::<Result<_, _>>()?,
         default_collation: match collation.first() {
             Some(row) => collation_row(text(row, 0)?)?,
             None => CollationRow::Deterministic,
@@ -350,6 +375,15 @@ fn body(row: &SimpleQueryRow) -> Result<(Box<str>, Body), LinkError> {
         text: text(row, 2)?.into(),
     };
     Ok((text(row, 0)?.into(), body))
+}
+
+fn partition_row(row: &SimpleQueryRow) -> Result<PartitionRow, LinkError> {
+    Ok(PartitionRow {
+        schema: text(row, 0)?.to_owned(),
+        table: text(row, 1)?.to_owned(),
+        name: row.get(2).map(str::to_owned),
+        bounds: row.get(3).map(str::to_owned),
+    })
 }
 
 fn oid_row(row: &SimpleQueryRow) -> Result<OidRow, LinkError> {

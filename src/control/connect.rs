@@ -75,9 +75,18 @@ impl Link {
     pub async fn open(server: &Server, limit: Duration) -> Result<Link, LinkError> {
         // What nobody waits for any more must not go on on the server, to be asked anew beside itself.
         let options = format!("{OPTIONS} -c statement_timeout={}", limit.as_millis().max(1));
+        Link::open_with(server, &options, limit).await
+    }
+
+    /// With the settings that any other client of this role and database gets.
+    pub async fn open_plain(server: &Server, limit: Duration) -> Result<Link, LinkError> {
+        Link::open_with(server, "", limit).await
+    }
+
+    async fn open_with(server: &Server, options: &str, limit: Duration) -> Result<Link, LinkError> {
         let purpose = Purpose {
             application: APPLICATION,
-            options: &options,
+            options,
             limit,
         };
         let client = open_client(server, purpose).await.map_err(|error| match error {

@@ -64,6 +64,8 @@ pub struct Exchange {
     pub expect: VecDeque<Expect>,
     /// The first ErrorResponse. Not passed on: the session says it.
     pub failure: Option<Frame>,
+    /// The client's messages that were still to be answered when it failed, the failed one included.
+    pub unanswered: usize,
     /// The failure came from a `Quiet` query: the server may not be as Margay thinks it is.
     pub quiet_failed: bool,
     /// Rows by the last command tags, added up.
@@ -200,6 +202,22 @@ impl Exchange {
         }
     }
 
+    /// Messages of the client's that are not answered yet.
+    fn owed(&self) -> usize {
+        let is_own = |expect: &&Expect| match expect {
+            Expect::Quiet | Expect::Sync | Expect::Parse { pass: false } => false,
+            Expect::Simple
+            | Expect::Parse { pass: true }
+            | Expect::Bind { .. }
+            | Expect::Close { .. }
+            | Expect::DescribeStatement { .. }
+            | Expect::DescribePortal { .. }
+            | Expect::Execute
+            | Expect::Local(_) => true,
+        };
+        self.expect.iter().filter(is_own).count()
+    }
+
     /// A frame that is not simply passed on.
     fn take(&mut self, frame: Frame, client: &mut Client<'_>) -> Result<Next, Fault> {
         let out = &mut *client.out;
@@ -230,6 +248,7 @@ impl Exchange {
             (b'E', front) => {
                 self.quiet_failed |= front == Some(&Expect::Quiet);
                 self.failure = Some(frame);
+                self.unanswered = self.owed();
             }
             (b'Z', Some(Expect::Quiet | Expect::Simple | Expect::Sync)) => {
                 self.expect.pop_front();
@@ -279,7 +298,10 @@ impl Exchange {
     pub fn outcome(&mut self, ran: Result<(), Fault>) -> Result<(), Failure> {
         match (self.failure.take(), ran) {
             (Some(frame), _) => Err(Failure::Server(frame)),
-            (None, Err(fault)) => Err(Failure::Margay(fault)),
+            (None, Err(fault)) => {
+                self.unanswered = self.owed();
+                Err(Failure::Margay(fault))
+            }
             (None, Ok(())) => Ok(()),
         }
     }

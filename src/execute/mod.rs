@@ -45,7 +45,7 @@ pub use oids::{Canonical, OidRow, dictionary, oids_sql};
 pub use outlet::Outlet;
 pub use recovery::{DECISION_TABLE, GID_PREFIX, Outcome, Report, create_decision_table, recover};
 pub use scatter::{Request, Told, scatter};
-pub use single::{Task, batch, simple, statement_key};
+pub use single::{Task, Unfinished, batch, simple, statement_key};
 pub use statuses::Statuses;
 pub use transaction::{Block, Txn};
 pub use using::Using;

@@ -144,6 +144,12 @@ impl Block {
         })
     }
 
+    pub(super) fn has_savepoints(&self) -> bool {
+        self.log
+            .iter()
+            .any(|entry| matches!(entry, Logged::Savepoint { .. }))
+    }
+
     /// Something was SET in it, so the end of it may change settings.
     pub(super) fn has_sets(&self) -> bool {
         self.log.iter().any(|entry| matches!(entry, Logged::Set(_)))

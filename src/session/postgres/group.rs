@@ -64,6 +64,8 @@ pub(super) struct Group {
     pub outside_txn: bool,
     /// The text of the last statement executed.
     pub sql: Option<Arc<str>>,
+    /// Names of statements that its items gave another meaning: before which item, and what they meant.
+    pub renamed: Vec<(usize, Box<[u8]>, Option<Arc<Prepared>>)>,
 }
 
 impl Group {

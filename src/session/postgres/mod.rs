@@ -8,6 +8,7 @@ mod admin;
 mod command;
 mod cursors;
 mod extended;
+mod grammar;
 mod grid;
 mod group;
 mod inlet;
@@ -15,6 +16,7 @@ mod login;
 mod parameters;
 mod portal;
 mod prepare;
+mod reported;
 mod secure;
 mod session;
 mod set_config;
@@ -33,6 +35,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 pub(crate) use login::Verifiers;
+pub(crate) use reported::Reported;
 
 use self::welcome::{Arrival, Guest, welcome};
 use super::listener::Shutdown;

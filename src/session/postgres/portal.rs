@@ -291,8 +291,10 @@ impl Session {
                 let message = format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
                 return Err(Fault::new(Code::NO_PORTAL, message).sqlstate("55000").into());
             }
-            let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
-            if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
+            if let Command::Set(set) = &portal.statement.statement.command
+                && more
+            {
+                self.warn(self.hold.warning_of_set(set));
                 self.hold.begin_implicit();
             }
             if let Command::Execute { name, args } = &portal.statement.statement.command {
@@ -390,7 +392,7 @@ impl Session {
         };
         let text = Arc::clone(&statement.statement.text);
         let owes_bind = portal.owes_bind;
-        if let Ok(portal) = self.extended.portal(name) {
+        if let Some(portal) = self.extended.portals.get_mut(name) {
             portal.owes_bind = false;
         }
         let in_portions = max_rows > 0 || self.extended.fetching.contains_key(name);
@@ -399,7 +401,7 @@ impl Session {
             Box::pin(self.spread_cursor(&plan, &text, bind, portal.describe, owes_bind)).await
         } else if in_portions && matches!(plan.merge, Merge::Rows(_)) {
             let how = (portal.describe, max_rows);
-            if let Ok(portal) = self.extended.portal(name) {
+            if let Some(portal) = self.extended.portals.get_mut(name) {
                 // The columns are told once.
                 portal.describe = false;
             }
@@ -414,7 +416,8 @@ impl Session {
             ))
             .await;
             self.catalog_changed |= plan.changes_catalog && result.is_ok();
-            if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
+            if let (Ok(Told::Suspended { .. }), Some(portal)) = (&result, self.extended.portals.get_mut(name))
+            {
                 portal.is_cut_off = true;
             }
             result.map(|told| told.rows())

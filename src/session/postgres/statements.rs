@@ -147,10 +147,8 @@ impl Extended {
 
     pub fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
         self.portals.get_mut(name).ok_or_else(|| {
-            Fault::new(
-                Code::NO_PORTAL,
-                format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
-            )
+            let message = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
+            Fault::new(Code::NO_PORTAL, message)
         })
     }
 }
