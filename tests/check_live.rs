@@ -154,10 +154,7 @@ async fn nodes_that_hold_other_than_the_rules_say_are_found() {
         .filter(|word| ["error", "warning", "note"].contains(word))
         .collect();
     let rank = |word: &&str| ["error", "warning", "note"].iter().position(|w| w == word);
-    assert!(
-        severities.is_sorted_by_key(rank),
-        "worst first: {severities:?}"
-    );
+    assert!(severities.is_sorted_by_key(rank), "worst first: {severities:?}");
 
     // What the rules say of columns.
     let wrong = "orders: {shard: {by: hash, key: {column: user_id, type: text}, count: 4}, generate: {total: snowflake}}, \
