@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::command::ends_failed_transaction;
-use super::group::{Group, Item};
+use super::group::{Group, Item, Under};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
-use super::simple::utf8;
+use super::simple::statement_text;
 use super::statements::Prepared;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Tier, Txn};
@@ -186,7 +186,8 @@ impl Session {
         query: &[u8],
         types: Box<[u32]>,
     ) -> Result<Arc<Prepared>, Failure> {
-        let sql = utf8(query)?;
+        let view = self.view();
+        let sql = &*statement_text(query, view.text)?;
         if name.is_empty() {
             // It is gone even if this Parse fails.
             self.extended.statements.remove(name);
@@ -198,7 +199,6 @@ impl Session {
             );
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
-        let view = self.view();
         let one = sql.trim_end().strip_suffix(';').unwrap_or(sql);
         if one.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
@@ -282,9 +282,13 @@ impl Session {
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
-        let epoch = self.hold.database.catalog.epoch;
+        let under = Under {
+            settings: &settings,
+            epoch: self.hold.database.catalog.epoch,
+            text: self.hold.text,
+        };
         let result = pipeline::batch(&mut self.hold, task, client!(self), |seat, exchange| {
-            group.queue(seat, exchange, &settings, epoch);
+            group.queue(seat, exchange, under);
         })
         .await;
         match &result {
