@@ -133,7 +133,8 @@ async fn settings_of_role_and_database_do_not_bend_own_connections() {
         ("search_path", "pg_catalog"),
         ("TimeZone", "UTC"),
         ("DateStyle", "ISO, MDY"),
-        ("statement_timeout", "0"),
+        // What Margay waits for itself, and no longer.
+        ("statement_timeout", "20s"),
         ("default_transaction_read_only", "off"),
         ("synchronous_commit", "on"),
         ("application_name", "margay-control"),

@@ -1201,3 +1201,27 @@ mod random {
         }
     }
 }
+
+#[test]
+fn functions_are_named_without_schema_and_their_tables_well() {
+    let good = with_tables("a: {broadcast: true}");
+    let functions = |text: &str| {
+        good.replace(
+            "    domains:",
+            &format!("    functions: {{{text}}}\n    domains:"),
+        )
+    };
+    assert!(problems(&functions("f: {reads: [a, x.b], writes: [c], runs: node}, g: {}")).is_empty());
+    for (text, message) in [
+        ("s.f: {}", "`s.f` is no name of a function"),
+        ("f: {reads: [a.b.c]}", "`a.b.c` is no name of a table"),
+        ("f: {runs: here}", "here"),
+        ("f: {read: [a]}", "`read`"),
+    ] {
+        let found = problems(&functions(text));
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{text}: {found:#?}"
+        );
+    }
+}

@@ -114,6 +114,8 @@ fn what_no_server_could_answer_is_refused_by_name() {
         ),
         ("SELECT spent(1)", "MG1207"),
         ("SELECT pg_table_size('orders')", "MG1207"),
+        ("SELECT n_live_tup FROM pg_stat_user_tables", "MG1104"),
+        ("SELECT * FROM pg_stats", "MG1104"),
     ] {
         let said = psql(sandbox.proxy(), &["-c", sql]);
         assert!(said.contains(code), "{sql}: {said}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::execute::OidRow;
 use crate::model::catalog::{
-    Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
+    Body, Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
 use crate::model::{NodeId, TableName};
 use crate::plan;
@@ -34,6 +34,7 @@ pub struct NodeTables {
     /// Partitioned tables, with their partitions and the bounds of these.
     pub partitions: HashMap<TableName, BTreeMap<Box<str>, String>>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    pub bodies: HashMap<Box<str>, Body>,
     /// Empty where a database has no shell.
     pub oids: Vec<OidRow>,
 }
@@ -150,6 +151,10 @@ pub fn assemble(
             text: "its catalog could not be read; what was known of it before is used".into(),
         });
     }
+    let bodies = match answers.get(&database.catalogs()) {
+        Some(answer) => answer.bodies.clone(),
+        None => before.bodies.clone(),
+    };
     // Functions too: without them every call would count as harmless or as harmful.
     let loaded = before.loaded
         || (answers.contains_key(&database.anywhere)
@@ -161,6 +166,7 @@ pub fn assemble(
         tables,
         indexes,
         functions,
+        bodies,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
         absent,
@@ -354,6 +360,7 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             .collect(),
         indexes,
         functions: answer.functions.into_iter().map(function).collect(),
+        bodies: answer.bodies,
         oids: answer.oids,
     }
 }

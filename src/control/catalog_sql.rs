@@ -2,10 +2,13 @@
 //! node, in one snapshot. Works from PostgreSQL 12 on. Must not decide what an answer means for the
 //! logical database: `catalog` does.
 
+use std::collections::HashMap;
+
 use tokio_postgres::SimpleQueryRow;
 
 use super::connect::{Link, LinkError};
 use crate::execute::{OidRow, oids_sql};
+use crate::model::catalog::{Body, Language};
 use crate::model::oids::FIRST_USER_OID;
 
 /// Schemas that hold nothing of the user's, as a condition on `n` (pg_namespace).
@@ -110,6 +113,13 @@ const FUNCTIONS: &str = "SELECT p.proname, CASE WHEN bool_or(p.provolatile = 'v'
         bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema')), \
         bool_or(p.prokind = 'a'), bool_or(p.proretset) \
      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace GROUP BY p.proname";
+
+/// Bodies of users' functions in languages that planning reads. With settings of its own a function may mean
+/// other tables than its text says to others; `BEGIN ATOMIC` leaves no text.
+const BODIES: &str = "SELECT p.proname, l.lanname, p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+     JOIN pg_language l ON l.oid = p.prolang WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        AND l.lanname IN ('sql', 'plpgsql') AND p.proconfig IS NULL AND p.prosrc <> '' \
+        AND NOT EXISTS (SELECT FROM pg_proc o WHERE o.proname = p.proname AND o.oid <> p.oid)";
 
 /// One number for everything that the catalog is made of, so that a change made elsewhere is
 /// noticed without reading it all. `xmin` of a row changes whenever the row does.
@@ -223,6 +233,8 @@ pub struct NodeCatalog {
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
+    /// Likewise: by name.
+    pub bodies: HashMap<Box<str>, Body>,
     /// Likewise.
     pub oids: Vec<OidRow>,
     /// `FINGERPRINT`, of the same snapshot.
@@ -237,6 +249,7 @@ pub async fn read_node(
 ) -> Result<NodeCatalog, LinkError> {
     const NOTHING: &str = "SELECT WHERE false";
     let functions = if with_functions { FUNCTIONS } else { NOTHING };
+    let bodies = if with_functions { BODIES } else { NOTHING };
     let oids = if with_oids {
         oids_sql(FIRST_USER_OID)
     } else {
@@ -244,14 +257,14 @@ pub async fn read_node(
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {oids}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {bodies}; {oids}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
         indexes_sql(),
         partitions_sql(),
     );
-    let sets = link.ask(&sql).await?;
+    let sets = link.ask_long(&sql).await?;
     let [
         tables,
         columns,
@@ -260,12 +273,13 @@ pub async fn read_node(
         partitions,
         collation,
         functions,
+        bodies,
         oids,
         fingerprint,
     ] = sets.as_slice()
     else {
         return Err(LinkError::Answer(format!(
-            "{} results where 8 were asked for",
+            "{} results where 10 were asked for",
             sets.len()
         )));
     };
@@ -280,6 +294,7 @@ pub async fn read_node(
             None => CollationRow::Deterministic,
         },
         functions: functions.iter().map(function_row).collect::<Result<_, _>>()?,
+        bodies: bodies.iter().map(body).collect::<Result<_, _>>()?,
         oids: oids.iter().map(oid_row).collect::<Result<_, _>>()?,
         fingerprint: match fingerprint.first() {
             Some(row) => text(row, 0)?.to_owned(),
@@ -347,6 +362,19 @@ fn function_row(row: &SimpleQueryRow) -> Result<FunctionRow, LinkError> {
         is_aggregate: text(row, 3)? == "t",
         returns_set: text(row, 4)? == "t",
     })
+}
+
+fn body(row: &SimpleQueryRow) -> Result<(Box<str>, Body), LinkError> {
+    let language = match text(row, 1)? {
+        "sql" => Language::Sql,
+        "plpgsql" => Language::PlPgSql,
+        other => return Err(LinkError::Answer(format!("language {other:?}"))),
+    };
+    let body = Body {
+        language,
+        text: text(row, 2)?.into(),
+    };
+    Ok((text(row, 0)?.into(), body))
 }
 
 fn partition_row(row: &SimpleQueryRow) -> Result<PartitionRow, LinkError> {

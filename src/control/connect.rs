@@ -21,8 +21,11 @@ const OPTIONS: &str = "-c role=none -c search_path=pg_catalog -c TimeZone=UTC -c
      -c IntervalStyle=postgres -c default_transaction_read_only=off \
      -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off \
      -c standard_conforming_strings=on -c bytea_output=hex -c synchronous_commit=on \
-     -c client_min_messages=warning -c statement_timeout=0 -c lock_timeout=0 \
-     -c idle_in_transaction_session_timeout=0";
+     -c client_min_messages=warning -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
+
+/// The longest that reading a whole schema may take, or making it anew in a shell: a minute for some tens of
+/// thousands of tables on a slow machine, and several times that to spare.
+const LONG: Duration = Duration::from_secs(600);
 
 /// Why a server could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,9 @@ pub struct Link {
 impl Link {
     /// Connects and logs in within `limit`, which then is the limit of every statement too.
     pub async fn open(server: &Server, limit: Duration) -> Result<Link, LinkError> {
-        Link::open_with(server, OPTIONS, limit).await
+        // What nobody waits for any more must not go on on the server, to be asked anew beside itself.
+        let options = format!("{OPTIONS} -c statement_timeout={}", limit.as_millis().max(1));
+        Link::open_with(server, &options, limit).await
     }
 
     /// With the settings that any other client of this role and database gets.
@@ -112,6 +117,20 @@ impl Link {
             }
         }
         Ok(sets)
+    }
+
+    /// `ask`, for what may take long: its work grows with the number of tables.
+    pub async fn ask_long(&mut self, sql: &str) -> Result<Vec<Vec<SimpleQueryRow>>, LinkError> {
+        let usual = self.limit;
+        let set = |limit: Duration| format!("SET statement_timeout = {}", limit.as_millis().max(1));
+        self.ask(&set(LONG)).await?;
+        self.limit = LONG;
+        let answer = self.ask(sql).await;
+        self.limit = usual;
+        if answer.is_ok() {
+            self.ask(&set(usual)).await?;
+        }
+        answer
     }
 
     /// The first column of the first row of the first result.

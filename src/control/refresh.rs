@@ -3,7 +3,7 @@
 //! change anything on a server; what a new table needs there is done by `time_shards` and
 //! `notes`, which this calls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,13 @@ use super::time_shards::TimeShards;
 /// How often nodes are asked whether their schema changed.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
+/// After a look, so many times as long as it took nothing is asked, within a limit.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// Comparing the shell of more tables with the nodes takes seconds, which a client's DDL doesn't wait for.
+const MANY_TABLES: usize = 2000;
+
 /// A client's DDL may be half done at the first look, and a CASCADE may take along what was right.
 const SHELL_ROUNDS: usize = 5;
 const SHELL_AGAIN: Duration = Duration::from_millis(40);
@@ -45,6 +52,8 @@ pub struct Refresher {
     fingerprints: Mutex<HashMap<NodeId, String>>,
     /// What `notes::CHANGES` said last, per node.
     noted: Mutex<HashMap<NodeId, String>>,
+    /// Databases whose shell wasn't compared with the nodes after DDL of a client.
+    uncompared: Mutex<HashSet<String>>,
 }
 
 /// What differs on a node from when it was asked before.
@@ -62,12 +71,23 @@ impl Refresher {
             gates: Mutex::default(),
             fingerprints: Mutex::default(),
             noted: Mutex::default(),
+            uncompared: Mutex::default(),
         })
     }
 
     /// Reads the catalog of a database by a reading that begins after this call. Calls that come
     /// while another reading is under way share the next one.
     pub async fn reload(&self, database: &str) {
+        self.load(database, true).await;
+    }
+
+    /// After DDL of a client, which ran on the shell as on the nodes: where comparing them takes long it is
+    /// left for later.
+    async fn reload_after_ddl(&self, database: &str) {
+        self.load(database, false).await;
+    }
+
+    async fn load(&self, database: &str, compares: bool) {
         let called = Instant::now();
         let gate = {
             let mut gates = self
@@ -88,7 +108,10 @@ impl Refresher {
         else {
             return;
         };
-        self.keep_shell(&snapshot, rules).await;
+        let is_small = rules.catalog.tables.len() <= MANY_TABLES;
+        let compares = compares || is_small || rules.catalog.shell_behind.is_some();
+        self.set_uncompared(database, !compares);
+        self.keep_shell(&snapshot, rules, compares).await;
         let mut answers = self.read(&snapshot, rules).await;
         if lacks_more(rules, &answers) {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -99,6 +122,26 @@ impl Refresher {
         notes::note(&self.shared, database).await;
         self.time_shards.create_due(database).await;
         *last_began = Some(began);
+    }
+
+    fn set_uncompared(&self, database: &str, is: bool) {
+        let mut all = self
+            .uncompared
+            .lock()
+            .expect("no code panics while it holds this lock");
+        if is {
+            all.insert(database.to_owned());
+        } else {
+            all.remove(database);
+        }
+    }
+
+    fn is_uncompared(&self, database: &str) -> bool {
+        let all = self
+            .uncompared
+            .lock()
+            .expect("no code panics while it holds this lock");
+        all.contains(database)
     }
 
     /// All databases of the rules, at once.
@@ -119,6 +162,7 @@ impl Refresher {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            let began = Instant::now();
             let snapshot = self.shared.snapshot();
             let changed = self.changed_nodes(&snapshot).await;
             let is_changed = |nodes: Vec<NodeId>, what: fn(&Changed) -> bool| {
@@ -127,7 +171,8 @@ impl Refresher {
             };
             let this = &self;
             let work = snapshot.databases.iter().map(|database| {
-                let schema = is_changed(database.schema_nodes(), |c| c.schema);
+                let schema =
+                    is_changed(database.schema_nodes(), |c| c.schema) || this.is_uncompared(&database.name);
                 let notes = is_changed(database.nodes(), |c| c.notes);
                 async move {
                     if schema {
@@ -138,15 +183,22 @@ impl Refresher {
                 }
             });
             join_all(work).await;
+            // Of many tables this is work for a server: no more than a small part of its time.
+            tokio::time::sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
         }
     }
 
     /// Brings the shell up to date, and says in the catalog whether it is.
-    async fn keep_shell(&self, snapshot: &Snapshot, rules: &Database) {
+    async fn keep_shell(&self, snapshot: &Snapshot, rules: &Database, compares: bool) {
         let Some(node) = rules.shell.map(|id| snapshot.node(id)) else {
             return;
         };
-        let kept = match self.bring_shell(snapshot, rules, node).await {
+        let brought = if compares {
+            self.bring_shell(snapshot, rules, node).await
+        } else {
+            Ok(())
+        };
+        let kept = match brought {
             Ok(()) => self.read_shell(node).await,
             // Health says who is down. What the shell was found to be it still is.
             Err(Unkept::Unknown(_)) if !rules.catalog.system.is_empty() => return,
@@ -211,7 +263,8 @@ impl Refresher {
         let both = &both;
         let asked = postgres_nodes(snapshot).map(|node| async move {
             let mut held = self.shared.primary(node).await.ok()?;
-            let sets = held.link().ask(both).await.ok()?;
+            // Long: it reads a row for each column of all tables.
+            let sets = held.link().ask_long(both).await.ok()?;
             let one = |at: usize| Some(sets.get(at)?.first()?.get(0)?.to_owned());
             let (schema, notes) = (one(0)?, one(1)?);
             let known = self
@@ -326,7 +379,7 @@ pub struct Handle(pub Arc<Refresher>);
 impl CatalogRefresh for Handle {
     fn refresh<'a>(&'a self, database: &'a str) -> Pending<'a, ()> {
         let (refresher, database) = (self.0.clone(), database.to_owned());
-        let task = tokio::spawn(async move { refresher.reload(&database).await });
+        let task = tokio::spawn(async move { refresher.reload_after_ddl(&database).await });
         Box::pin(async move {
             let _ = task.await;
         })

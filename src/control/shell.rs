@@ -29,6 +29,10 @@ const LOCK_SHELL: i64 = LOCK_BOOTSTRAP + 3;
 /// A client's DDL may hold what is to be brought up to date: it will be tried again.
 const LOCK_TIMEOUT: &str = "1s";
 
+/// Objects made in one transaction. Each takes several locks, and a server has room for some thousands
+/// (`max_locks_per_transaction` times `max_connections`).
+const MADE_AT_ONCE: usize = 200;
+
 /// Makes the shell's database where it is missing, like the one that it stands beside: encoding and
 /// locale are the same, so that names sort and fold the same.
 pub async fn make(shared: &Shared, shell: &Node, host: &Node) -> Result<(), LinkError> {
@@ -126,11 +130,11 @@ async fn bring(
         .filter(|(class, _, _)| *class == Class::Table)
         .map(|(_, schema, name)| format!("LOCK TABLE ONLY {}.{};", identifier(schema), identifier(name)))
         .collect();
-    link.ask(&format!(
-        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_SHELL}); SET LOCAL check_function_bodies = off; {}",
-        locks.concat()
-    ))
-    .await?;
+    let begin = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK_SHELL}); \
+         SET LOCAL check_function_bodies = off;"
+    );
+    link.ask(&format!("{begin} {}", locks.concat())).await?;
     let wanted = wanted(shared, snapshot, database).await?;
     let present = objects(definitions(link).await?);
     let now = differing(&wanted, &present);
@@ -164,8 +168,21 @@ async fn bring(
         .filter_map(|key| Some((key.0, wanted.get(key)?)))
         .collect();
     make.sort_by_key(|(class, (place, _))| (*class, *place));
-    make.iter().for_each(|(_, (_, text))| sql.push_str(text));
-    link.ask(&format!("{sql} COMMIT")).await?;
+    // What a client makes meanwhile is there already when its turn comes: then the next round looks again.
+    let mut portions = make.chunks(MADE_AT_ONCE);
+    let mut portion = portions.next();
+    loop {
+        portion
+            .into_iter()
+            .flatten()
+            .for_each(|(_, (_, text))| sql.push_str(text));
+        link.ask_long(&format!("{sql} COMMIT")).await?;
+        portion = portions.next();
+        if portion.is_none() {
+            break;
+        }
+        sql.clone_from(&begin);
+    }
     // What a CASCADE took along is made on the next round.
     tracing::info!(
         database = &*database.name,

@@ -39,10 +39,11 @@ const COLUMN_COMMENTS: &str = "(SELECT string_agg(format('COMMENT ON COLUMN %I.%
      JOIN pg_attribute a ON a.attrelid = p.objoid AND a.attnum = p.objsubid \
      WHERE p.classoid = 'pg_class'::regclass AND p.objoid = c.oid AND p.objsubid > 0)";
 
-/// Those that no constraint makes.
+/// Those that no constraint makes. Looked up by their table: there is no index by `conindid`.
 const INDEXES: &str = "(SELECT string_agg(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') || ';', ' ' \
      ORDER BY x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid \
-     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')))";
+     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = i.indrelid AND k.conindid = i.indexrelid \
+        AND k.contype IN ('p', 'u', 'x')))";
 
 /// Who got what: `{}` is `PUBLIC` or a role.
 const GRANTEE: &str = "CASE l.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(l.grantee)) END, \
@@ -342,7 +343,7 @@ pub struct Definition {
 }
 
 pub async fn definitions(link: &mut Link) -> Result<Vec<Definition>, LinkError> {
-    let sets = link.ask(&definitions_sql()).await?;
+    let sets = link.ask_long(&definitions_sql()).await?;
     let rows = sets.into_iter().flatten();
     rows.map(|row| {
         let text = |at: usize| row.get(at).unwrap_or_default().to_owned();

@@ -146,12 +146,12 @@ impl Exchange {
         let Some(front) = self.expect.front() else {
             return Relay::StopBefore;
         };
-        match (tag, front) {
-            (
-                b'T' | b'n',
-                Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
-            ) => self.rows_hold.push(tag == b'T' && may_hold_oids(body)),
-            (_, _) => {}
+        if let (
+            b'T' | b'n',
+            Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
+        ) = (tag, front)
+        {
+            self.rows_hold.push(tag == b'T' && may_hold_oids(body));
         }
         match (tag, front) {
             (b'E' | b'Z' | b'S' | b'G' | b'W', _) => return Relay::StopBefore,

@@ -22,6 +22,8 @@ pub struct Catalog {
     /// By unqualified, folded name; the most volatile of all overloads. Functions of
     /// `pg_catalog` and user-defined ones alike.
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Bodies of users' functions, by unqualified name, where there is one of the name.
+    pub bodies: HashMap<Box<str>, Body>,
     /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
     /// be looked for where they aren't, so nothing is served on them.
     pub misplaced: HashMap<TableName, Box<str>>,
@@ -53,6 +55,19 @@ impl Catalog {
     pub fn with_gone(&self) -> impl Iterator<Item = (&TableName, &Absent)> {
         self.absent.iter().chain(&self.lost)
     }
+}
+
+/// What a function of a user's does, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    pub language: Language,
+    pub text: Box<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    Sql,
+    PlPgSql,
 }
 
 /// Shards of a table that can't be read.

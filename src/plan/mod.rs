@@ -30,6 +30,7 @@ mod prepared;
 mod prune;
 mod query;
 mod reader;
+mod routines;
 mod scatter;
 mod scope;
 mod sequences;

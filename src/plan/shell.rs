@@ -63,6 +63,20 @@ fn is_of_the_session(name: &TableName) -> bool {
     )
 }
 
+/// A relation of the catalogs that counts what one server has done or found in its own tables. The shell's
+/// are empty.
+fn counts_rows(name: &TableName) -> bool {
+    let name = &*name.table;
+    let of_tables = ["_tables", "_indexes", "_sequences", "_functions"];
+    name.starts_with("pg_statio_")
+        || name.starts_with("pg_stats")
+        || matches!(
+            name,
+            "pg_statistic" | "pg_statistic_ext_data" | "pg_stat_database"
+        )
+        || (name.starts_with("pg_stat_") && of_tables.iter().any(|end| name.ends_with(end)))
+}
+
 /// Types with the same OID on every server. The safe direction is no.
 pub(super) fn is_built_in(ty: &str) -> bool {
     let ty = ty.trim_start_matches("pg_catalog.");
@@ -153,6 +167,19 @@ impl Compiler<'_> {
             }
             (None, None) => return Ok(None),
         };
+        if let Some(table) = refs
+            .iter()
+            .find(|t| matches!(t.home, Home::System) && counts_rows(&t.name))
+        {
+            return Err(Fault::new(
+                Code::CATALOG_ACROSS_NODES,
+                format!(
+                    "{} tells of the tables of one server, not of all nodes'",
+                    table.name.table
+                ),
+            )
+            .hint("Ask the servers of the nodes directly."));
+        }
         if let Some(table) = refs.iter().find(|t| !matches!(t.home, Home::System)) {
             return Err(beside_rows(&about, &table.name));
         }

@@ -201,7 +201,18 @@ pub struct Database {
     pub domains: Vec<Domain>,
     /// Every table that the rules name.
     pub tables: HashMap<TableName, Arc<Table>>,
+    /// What the rules say of functions, by their names without schema.
+    pub functions: HashMap<Box<str>, Routine>,
     pub catalog: Arc<Catalog>,
+}
+
+/// What a function of users' does to tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routine {
+    pub reads: Vec<TableName>,
+    pub writes: Vec<TableName>,
+    /// Of sharded tables it touches only rows of the key that it is called for.
+    pub by_key: bool,
 }
 
 impl Database {

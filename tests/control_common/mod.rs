@@ -343,6 +343,7 @@ pub fn database(nodes: &[Arc<Node>], tables: Vec<Table>) -> Database {
             .into_iter()
             .map(|t| (t.name.clone(), Arc::new(t)))
             .collect(),
+        functions: Default::default(),
         catalog: Arc::default(),
     }
 }

@@ -206,6 +206,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         shell: None,
         reads: reads(),
         domains: vec![domain("left", &[0])],
+        functions: Default::default(),
         catalog: Arc::new(catalog(&HashMap::new())),
         tables: HashMap::new(),
     };
@@ -221,6 +222,7 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
             domain("right", &[1]),
             domain("both", &[0, 1]),
         ],
+        functions: Default::default(),
         catalog: Arc::new(catalog(&tables)),
         tables,
     };

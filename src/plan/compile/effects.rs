@@ -75,10 +75,19 @@ impl Compiler<'_> {
         }
         for call in &analysis.calls {
             if functions::runs_text(call.name.last()) {
-                return Err(Fault::new(
-                    Code::FUNCTION_ACROSS_NODES,
-                    format!("what {}() reads is not for this proxy to see", call.name.last()),
-                ));
+                let name = call.name.last();
+                let (why, hint) = if name.ends_with("_size") {
+                    (
+                        "measures files of one server, not of all nodes",
+                        "Ask the servers of the nodes directly; in psql leave out the +.",
+                    )
+                } else {
+                    (
+                        "reads what its arguments name, which is not for this proxy to see",
+                        "Write the query itself.",
+                    )
+                };
+                return Err(Fault::new(Code::FUNCTION_ACROSS_NODES, format!("{name}() {why}")).hint(hint));
             }
         }
         Ok(())
@@ -154,13 +163,6 @@ impl Compiler<'_> {
                     compiled.pins = true;
                     may_write = true;
                 }
-            }
-            if several && functions::hides_reads(name, catalog) {
-                return Err(Fault::new(
-                    Code::FUNCTION_ACROSS_NODES,
-                    format!("what the function {name}() reads isn't known"),
-                )
-                .hint("Declare it IMMUTABLE if it reads no table; otherwise write its query out."));
             }
         }
         compiled.writes = may_write;

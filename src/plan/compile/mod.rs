@@ -213,8 +213,9 @@ impl<'a> Compiler<'a> {
             Err(why) => return self.by_names(&why),
         };
         views::expand(&mut lowered.root, self.view)?;
-        let analysis = analyze(&lowered.root, self.view);
+        let mut analysis = analyze(&lowered.root, self.view);
         self.refuse_shards_read(&analysis)?;
+        self.routines(&lowered.root, &mut analysis)?;
         let mut compiled = match &lowered.root {
             Root::Query(_) => self.finish(self.tables(&lowered, &analysis, false)?),
             Root::Insert(i) => self.finish(self.insert(i, &lowered, &analysis)?),

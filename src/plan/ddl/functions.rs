@@ -2,7 +2,7 @@
 //! all tables are; on the nodes it isn't, since each has only some of them. What it reads is judged when
 //! it is called.
 
-use crate::model::{Code, Fault};
+use crate::model::Fault;
 
 use super::super::compile::{Compiler, Route};
 use super::super::query::Name;
@@ -35,7 +35,7 @@ impl Compiler<'_> {
     }
 
     /// A trigger's function may read and write what is on other nodes, or only one copy of what is on many.
-    pub(super) fn guard_trigger(&self) -> Result<(), Fault> {
+    pub(super) fn guard_trigger(&self, table: &Name) -> Result<(), Fault> {
         let execute = self.tokens.iter().position(|t| t.is_word(self.sql, "execute"));
         let mut r = Reader::new(self.sql, self.tokens);
         r.at = execute.map_or(self.tokens.len(), |at| at + 2);
@@ -44,11 +44,7 @@ impl Compiler<'_> {
         if HARMLESS_TRIGGERS.contains(&name) {
             return Ok(());
         }
-        Err(Fault::new(
-            Code::FUNCTION_ACROSS_NODES,
-            format!("what the trigger function {name}() reads and writes isn't known"),
-        )
-        .hint("Do it in the application, in the same transaction."))
+        self.trigger_runs_on(name, table)
     }
 
     /// The rules know tables by their schemas.

@@ -133,6 +133,7 @@ impl Compiler<'_> {
             }
         }
         let route = match about {
+            _ if first == "call" => Route::Fixed(self.call()?),
             About::Query => return Ok(None),
             About::No(what) => return Err(unsupported(&what)),
             About::Anywhere => Route::Fixed(self.view.database.anywhere),
@@ -146,9 +147,12 @@ impl Compiler<'_> {
                 }
             }
             About::View => return self.create_view(r).map(Some),
-            About::Function => self.create_function(),
+            About::Function => {
+                self.guard_new_body()?;
+                self.create_function()
+            }
             About::Trigger(table) => {
-                self.guard_trigger()?;
+                self.guard_trigger(&table)?;
                 self.on_relations(&[table], &first)?
             }
             About::Sequence => self.create_sequence(),

@@ -9,7 +9,10 @@ use crate::model::{DomainId, NodeId};
 
 use super::super::file::{self, Named};
 use super::super::problem::suggest;
-use super::super::snapshot::{Balance, Consistency, Database, Domain, Engine, Node, ReadFrom, Reads};
+use super::super::snapshot::{
+    Balance, Consistency, Database, Domain, Engine, Node, ReadFrom, Reads, Routine,
+};
+use super::keys::table_name;
 use super::tables::Frame;
 use super::{Check, first_of, join};
 
@@ -119,9 +122,53 @@ impl Check<'_> {
             shell: None,
             reads: self.reads(written.reads.as_ref(), &path),
             domains,
+            functions: self.functions(written, engine, name),
             tables,
             catalog: Arc::new(Catalog::default()),
         }
+    }
+
+    fn functions(
+        &mut self,
+        written: &file::Database,
+        engine: Engine,
+        database: &str,
+    ) -> HashMap<Box<str>, Routine> {
+        let mut out = HashMap::new();
+        for (name, routine) in written.functions.iter() {
+            let path = ["databases", database, "functions", name];
+            if name.is_empty() || name.contains('.') {
+                self.wrong_key(
+                    &path,
+                    format!("`{name}` is no name of a function"),
+                    "write its name alone: what is said holds for all functions of the name, in any schema",
+                );
+            }
+            let mut tables = |which: &str, list: &[String]| {
+                let mut names = Vec::with_capacity(list.len());
+                for (i, text) in list.iter().enumerate() {
+                    match table_name(text, engine, database) {
+                        Some(name) => names.push(name),
+                        None => self.wrong(
+                            &join(&path, &[which, &i.to_string()]),
+                            format!("`{text}` is no name of a table"),
+                            "write `table` or `schema.table`, each at most 63 bytes",
+                        ),
+                    }
+                }
+                names
+            };
+            let routine = Routine {
+                reads: tables("reads", &routine.reads),
+                writes: tables("writes", &routine.writes),
+                by_key: match routine.runs {
+                    Some(file::Runs::Node) => true,
+                    Some(file::Runs::Everywhere) | None => false,
+                },
+            };
+            out.insert(name.into(), routine);
+        }
+        out
     }
 
     fn default_domain(&mut self, written: &file::Database, path: &[&str]) -> DomainId {

@@ -8,8 +8,10 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+mod routines;
 mod tls;
 
+pub use routines::*;
 pub use tls::*;
 
 /// The rules of a Margay proxy.
@@ -167,6 +169,9 @@ pub struct Database {
     /// Business domains: tables that belong together, on nodes of their own.
     #[serde(default)]
     pub domains: Named<Domain>,
+    /// What functions, procedures and trigger functions of users' read and write, by their names without schema.
+    #[serde(default)]
+    pub functions: Named<Routine>,
 }
 
 /// Where the shell of a logical database is.
