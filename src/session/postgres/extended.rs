@@ -45,9 +45,10 @@ impl Session {
             return;
         }
         if !self.extended.skipping
-            && let Err(failure) = self.end_implicit().await
+            && self.hold.txn.block().is_some()
+            && let Err(failure) = Box::pin(self.end_implicit()).await
         {
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         self.extended.skipping = false;
         if matches!(self.hold.txn, Txn::Idle) {
@@ -69,7 +70,7 @@ impl Session {
         }
         if let Err(failure) = self.messages(&batch, end).await {
             self.extended.skipping = true;
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         // The batch's own memory is used again.
         let mut batch = batch;
@@ -133,7 +134,10 @@ impl Session {
             Message::Describe {
                 target: Target::Portal,
                 name,
-            } => Box::pin(self.describe_portal(name, frame, &batch[at + 1..], group, more)).await,
+            } => {
+                self.describe_portal(name, frame, &batch[at + 1..], group, more)
+                    .await
+            }
             Message::Bind(bind) => self.bind_portal(&bind, frame, &batch[at + 1..], group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
@@ -150,9 +154,9 @@ impl Session {
             } => {
                 if let Some(portal) = self.extended.fetching.remove(name) {
                     self.extended.portals.remove(name);
-                    self.run_group(group, more).await?;
+                    Box::pin(self.run_group(group, more)).await?;
                     if !matches!(self.hold.txn, Txn::Failed(_)) {
-                        portal.close(&mut self.hold, client!(self)).await?;
+                        Box::pin(portal.close(&mut self.hold, client!(self))).await?;
                     }
                     group.items.push(Item::Local(CLOSE_COMPLETE));
                     return Ok(());
@@ -181,6 +185,16 @@ impl Session {
         query: &[u8],
         types: Box<[u32]>,
     ) -> Result<Arc<Prepared>, Failure> {
+        let view = self.view();
+        // Drivers that prepare nothing by name send the same text again and again.
+        if name.is_empty()
+            && let Some(same) = self.extended.statements.get(name)
+            && same.statement.text.as_bytes() == query
+            && same.types == types
+            && same.read_under == view.fingerprint
+        {
+            return Ok(Arc::clone(same));
+        }
         let sql = utf8(query)?;
         if !name.is_empty() && self.extended.statements.contains_key(name) {
             let message = format!(
@@ -189,13 +203,17 @@ impl Session {
             );
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
-        let view = self.view();
         let one = sql.trim_end().strip_suffix(';').unwrap_or(sql);
-        if one.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        if memchr::memchr(b';', one.as_bytes()).is_some()
+            && crate::plan::split(sql, view.standard_conforming_strings).len() > 1
+        {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
-        let statement = self.read(sql).await?;
+        let statement = match self.read_now(sql) {
+            Some(statement) => statement,
+            None => Box::pin(self.read(sql)).await?,
+        };
         let prepared = Arc::new(Prepared {
             name: name.into(),
             statement,
@@ -204,9 +222,7 @@ impl Session {
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
-        self.extended
-            .statements
-            .insert(name.into(), Arc::clone(&prepared));
+        self.extended.statements.insert(name, Arc::clone(&prepared));
         Ok(prepared)
     }
 
@@ -226,7 +242,7 @@ impl Session {
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
-        self.extended.statements.insert(name.into(), Arc::clone(&renewed));
+        self.extended.statements.insert(name, Arc::clone(&renewed));
         Ok(renewed)
     }
 

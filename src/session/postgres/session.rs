@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// Schema was changed in a transaction that isn't committed yet, or just was.
     pub catalog_changed: bool,
     /// When the present message or batch began.
-    begun: Instant,
+    pub begun: Instant,
     view: Option<Viewed>,
     _seat: OwnedSemaphorePermit,
 }
@@ -216,18 +216,18 @@ impl Session {
             tag if is_collected(tag) => {
                 self.extended.collect(frame);
                 if self.extended.is_full() {
-                    self.flush_batch().await;
+                    Box::pin(self.flush_batch()).await;
                 }
             }
-            b'H' => self.flush_batch().await,
+            b'H' => Box::pin(self.flush_batch()).await,
             b'S' => self.sync().await,
             b'X' => return Next::Leave,
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
                 self.begin_message();
-                if let Err(failure) = self.function_call(&frame).await {
-                    self.failed(failure).await;
+                if let Err(failure) = Box::pin(self.function_call(&frame)).await {
+                    Box::pin(self.failed(failure)).await;
                 }
                 self.ready().await;
             }
@@ -405,7 +405,7 @@ impl Session {
         if idle && self.catalog_changed {
             self.catalog_changed = false;
             if let Some(refresh) = self.shared.refresh.clone() {
-                refresh.refresh(&self.hold.database.name).await;
+                Box::pin(refresh.refresh(&self.hold.database.name)).await;
             }
         }
         self.hold.tell_news(&mut self.statuses, self.out.buf());

@@ -15,27 +15,37 @@ use crate::wire::postgres::frame::Frame;
 impl Session {
     pub async fn simple(&mut self, frame: Frame) {
         if !self.extended.is_idle() {
-            self.flush_batch().await;
+            Box::pin(self.flush_batch()).await;
             self.extended.skipping = false;
         }
         self.begin_message();
         self.extended.forget_statement(b"");
         let result = self.statements(&frame).await;
         if let Err(failure) = result {
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         self.ready().await;
     }
+
+    // What is rare is boxed in all that follows, so that the futures of the usual statement are small: they are
+    // built, and moved, for each.
 
     async fn statements(&mut self, frame: &Frame) -> Result<(), Failure> {
         let sql = query_text(frame)?;
         let view = self.view();
         let whole = sql.trim_end().strip_suffix(';').unwrap_or(sql);
-        if !whole.contains(';') {
-            let statement = self.read(sql).await?;
+        if memchr::memchr(b';', whole.as_bytes()).is_none() {
+            let statement = match self.read_now(sql) {
+                Some(statement) => statement,
+                None => Box::pin(self.read(sql)).await?,
+            };
             return self.statement(&statement, Some(&frame.bytes)).await;
         }
-        let texts = plan::split(sql, view.standard_conforming_strings);
+        Box::pin(self.split(sql, view.standard_conforming_strings, frame)).await
+    }
+
+    async fn split(&mut self, sql: &str, standard_strings: bool, frame: &Frame) -> Result<(), Failure> {
+        let texts = plan::split(sql, standard_strings);
         match texts.as_slice() {
             [] => {
                 backend::empty_query_response(self.out.buf());
@@ -45,14 +55,14 @@ impl Session {
                 let statement = self.read(one).await?;
                 self.statement(&statement, Some(&frame.bytes)).await
             }
-            several => Box::pin(self.several(several, sql, frame)).await,
+            several => self.several(several, sql, frame).await,
         }
     }
 
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
     async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
-        self.extended.portals.remove(b"".as_slice());
-        self.extended.fetching.remove(&b""[..]);
+        self.extended.portals.remove(b"");
+        self.extended.fetching.remove(b"");
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
@@ -130,16 +140,20 @@ impl Session {
     /// One statement of a simple message. `message`: the frame, if it holds nothing else.
     async fn statement(&mut self, statement: &Statement, message: Option<&[u8]>) -> Result<(), Failure> {
         // A simple statement runs in the unnamed portal, and ends the one that was there.
-        self.extended.portals.remove(b"".as_slice());
+        self.extended.portals.remove(b"");
         if !matches!(statement.command, Command::Query(_)) {
             return Box::pin(self.command(statement, Some(&[]))).await;
         }
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
         }
-        let begun = Instant::now();
+        let begun = match message {
+            Some(_) => self.begun,
+            None => Instant::now(),
+        };
         let bound = match self.bind(statement, &Params::default()) {
-            Ok(plan) => self.ensure_periods(&plan).await.map(|()| plan),
+            Ok(plan) if plan.periods.is_empty() => Ok(plan),
+            Ok(plan) => Box::pin(self.ensure_periods(&plan)).await.map(|()| plan),
             Err(fault) => Err(fault),
         };
         let plan = match bound {
@@ -160,7 +174,7 @@ impl Session {
                 .map_err(|failure| words::in_statement(failure, &plan.parts, &text));
         }
         if plan.cursor == Some(plan::CursorUse::All) {
-            self.close_spread_cursors().await?;
+            Box::pin(self.close_spread_cursors()).await?;
         }
         let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
@@ -171,7 +185,11 @@ impl Session {
         if !plan.sets.is_empty() {
             Box::pin(self.take_over_sets(&plan, Some(rows))).await?;
         }
-        if own { self.end_implicit().await } else { Ok(()) }
+        if own {
+            Box::pin(self.end_implicit()).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Tables of periods that rows are about to be written to and that may not be there yet.
