@@ -15,6 +15,9 @@ use crate::wire::postgres::frontend;
 
 use super::{CopyFeed, Failure, Outlet, Statuses};
 
+/// Answers of a batch of one statement: Parse, Bind, Describe, Execute, Sync, and settings before it.
+const USUAL: usize = 6;
+
 /// An answer that is owed. `pass`: the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -79,8 +82,11 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(expect: impl IntoIterator<Item = Expect>) -> Self {
+        // Room for a usual batch, so that it doesn't grow while it is filled.
+        let mut owed = VecDeque::with_capacity(USUAL);
+        owed.extend(expect);
         Self {
-            expect: expect.into_iter().collect(),
+            expect: owed,
             ..Self::default()
         }
     }

@@ -27,6 +27,9 @@ use super::splice::{Splice, splice};
 use super::types::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Text};
 use super::value::{Constants, Key, text_value};
 
+/// A plan before it is shared.
+type Bound = Result<Plan, Fault>;
+
 pub(super) struct Binder<'a, 'm> {
     pub compiled: &'a Compiled,
     /// Literal texts by slot.
@@ -86,6 +89,11 @@ impl Binder<'_, '_> {
     }
 
     pub fn bind(&mut self) -> Planned {
+        if let Route::Tables(tables) = &self.compiled.route
+            && let Some(plan) = self.ready(tables)
+        {
+            return Ok(plan);
+        }
         let mut plan = self.routed()?;
         if let Some(out) = self.compiled.copy_out {
             plan.merge = merged_out(&plan.merge, plan.parts.len(), out)?;
@@ -93,7 +101,7 @@ impl Binder<'_, '_> {
         if let Some(rows) = &self.compiled.copy_in {
             plan.merge = Merge::CopyIn(self.copied_in(rows)?);
         }
-        Ok(plan)
+        Ok(Arc::new(plan))
     }
 
     /// What is appended to the rows of a COPY.
@@ -123,7 +131,7 @@ impl Binder<'_, '_> {
         })
     }
 
-    fn routed(&mut self) -> Planned {
+    fn routed(&mut self) -> Bound {
         let compiled = self.compiled;
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
@@ -252,33 +260,58 @@ impl Binder<'_, '_> {
             .collect()
     }
 
-    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same plan as
-    /// by the long way, which works with sets.
-    fn one_table(&self, tables: &Tables) -> Result<Option<Plan>, Fault> {
+    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same as by
+    /// the long way, which works with sets.
+    fn one_place(&self, tables: &Tables) -> Option<(NodeId, Option<ShardId>)> {
         let [table] = tables.tables.as_slice() else {
-            return Ok(None);
+            return None;
         };
         if tables.shard_hint.is_some() || tables.key_hint.is_some() {
-            return Ok(None);
+            return None;
         }
-        let (node, shards) = match (&table.table.home, &table.pruning) {
-            (Home::Node(node), None) => (*node, Vec::new()),
+        match (&table.table.home, &table.pruning) {
+            (Home::Node(node), None) => Some((*node, None)),
             (Home::Sharded(sharding), Some(pruning)) if sharding.layout != Layout::Separate => {
-                match pruning.one_shard(&self.constants()) {
-                    Some(shard) => (sharding.node_of(shard), vec![shard]),
-                    None => return Ok(None),
-                }
+                let shard = pruning.one_shard(&self.constants())?;
+                Some((sharding.node_of(shard), Some(shard)))
             }
-            (_, _) => return Ok(None),
+            (_, _) => None,
+        }
+    }
+
+    /// Such a statement whose text stays as it is: its plan depends on nothing but the place, and is shared.
+    fn ready(&self, tables: &Tables) -> Option<Arc<Plan>> {
+        let c = self.compiled;
+        if !c.fixed.is_empty() || !c.unfixed.is_empty() || c.copy_out.is_some() || c.copy_in.is_some() {
+            return None;
+        }
+        let (node, shard) = self.one_place(tables)?;
+        let make = || {
+            let part = Part {
+                shards: shard.into_iter().collect(),
+                ..part(node, Text::Original)
+            };
+            Arc::new(self.plan(vec![part], Merge::Relay))
+        };
+        let at = shard.map_or(Ok(0), |shard| usize::try_from(shard.0));
+        Some(match at.ok().and_then(|at| tables.ready.get(at)) {
+            Some(kept) => Arc::clone(kept.get_or_init(make)),
+            None => make(),
+        })
+    }
+
+    fn one_table(&self, tables: &Tables) -> Result<Option<Plan>, Fault> {
+        let Some((node, shard)) = self.one_place(tables) else {
+            return Ok(None);
         };
         let part = Part {
-            shards,
+            shards: shard.into_iter().collect(),
             ..part(node, self.spliced(self.fixed_splices(false)?))
         };
         Ok(Some(self.plan(vec![part], Merge::Relay)))
     }
 
-    fn tables(&mut self, tables: &Tables) -> Planned {
+    fn tables(&mut self, tables: &Tables) -> Bound {
         if let Some(plan) = self.one_table(tables)? {
             return Ok(plan);
         }
@@ -343,7 +376,7 @@ impl Binder<'_, '_> {
         }
     }
 
-    fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Planned {
+    fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Bound {
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let (merge, splices) = self.merge(scatter)?;
         let needs_param_types = self.drops_params(scatter, &splices);

@@ -115,7 +115,7 @@ impl Session {
             binary: (0..bind.params.len()).map(|i| bind.is_binary(i)).collect(),
             values: bind.params.iter().collect(),
         };
-        let plan = Arc::new(self.bind(&statement.statement, &params)?);
+        let plan = self.bind(&statement.statement, &params)?;
         if !plan.periods.is_empty() {
             Box::pin(self.ensure_periods(&plan)).await?;
         }

@@ -427,7 +427,7 @@ impl Session {
         let work = Work {
             servers,
             tier,
-            replica: servers.iter().any(|s| s.contains("/replica")),
+            replica: servers.iter().any(|s| is_replica(s)),
             begun,
             ended: Instant::now(),
             rows: result.as_ref().copied().unwrap_or(0),
@@ -436,6 +436,13 @@ impl Session {
         };
         self.shared.registry.record(&self.entry.client, &work);
     }
+}
+
+/// By a server's label: `n_user/primary`, `n_user/replica0`.
+fn is_replica(label: &str) -> bool {
+    label
+        .rsplit_once('/')
+        .is_some_and(|(_, server)| server.starts_with("replica"))
 }
 
 pub(super) use client;

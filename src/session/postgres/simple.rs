@@ -8,7 +8,7 @@ use super::session::{PipelineClient as Client, client};
 use super::words;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Tier, Txn};
-use crate::plan::{self, Command, Params, Plan, Statement, Text};
+use crate::plan::{self, Command, Params, Plan, Planned, Statement, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 
@@ -119,7 +119,7 @@ impl Session {
                 return Ok(None);
             }
             whole = match whole {
-                None => Some(plan),
+                None => Some(Arc::unwrap_or_clone(plan)),
                 Some(mut so_far) => {
                     if so_far.parts.first().map(|p| p.node) != plan.parts.first().map(|p| p.node) {
                         return Ok(None);
@@ -166,7 +166,6 @@ impl Session {
         };
         let text = Arc::clone(&statement.text);
         if self.is_spread_cursor(&plan) {
-            let plan = Arc::new(plan);
             let result = Box::pin(self.spread_cursor(&plan, &text, (&[], None), true, false)).await;
             self.record(&text, Tier::Scatter, begun, &result);
             return result
@@ -206,13 +205,15 @@ impl Session {
     }
 
     /// A statement's plan under the session as it is now.
-    pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
+    pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Planned {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
         let mut plan = pipeline::bind(statement, &view, params, &self.hold, &mut || {
             ids.next_id(&view.database.name)
         })?;
-        self.place_cursor(&mut plan);
+        if plan.cursor.is_some() {
+            self.place_cursor(Arc::make_mut(&mut plan));
+        }
         Ok(plan)
     }
 }
