@@ -15,8 +15,9 @@ const HOLD_BYTES: usize = 64 << 10;
 /// the client sees first rows early, and small answers still go out in one write.
 const EARLY_BYTES: usize = 8 << 10;
 
-/// A larger buffer isn't kept: there may be thousands of clients that do nothing.
-const KEEP_BYTES: usize = 4 << 10;
+/// Where the buffer begins. It is given back with each flush: thousands of clients may do nothing, and what one
+/// gives back another one takes while the processor's caches still hold it.
+const FIRST_BYTES: usize = 1 << 10;
 
 pub struct Outlet {
     socket: Box<dyn AsyncWrite + Send + Unpin>,
@@ -41,6 +42,9 @@ impl Outlet {
 
     /// For the encoders of `wire::postgres::backend`.
     pub fn buf(&mut self) -> &mut BytesMut {
+        if self.buf.capacity() == 0 {
+            self.buf.reserve(FIRST_BYTES);
+        }
         &mut self.buf
     }
 
@@ -48,7 +52,7 @@ impl Outlet {
 
     /// Appends bytes, and writes if that is much.
     pub fn pass(&mut self, bytes: &[u8]) -> impl Future<Output = ()> + Send + '_ {
-        self.buf.extend_from_slice(bytes);
+        self.buf().extend_from_slice(bytes);
         self.relieve()
     }
 
@@ -76,11 +80,8 @@ impl Outlet {
             }
             let done = ready!(self.poll_write(cx));
             self.gone |= done.is_err();
-            self.buf.clear();
+            self.buf = BytesMut::new();
             self.written = 0;
-            if self.buf.capacity() > KEEP_BYTES {
-                self.buf = BytesMut::new();
-            }
             Poll::Ready(())
         })
     }

@@ -222,7 +222,7 @@ impl Session {
 fn query_text(frame: &Frame) -> Result<&str, Fault> {
     let body = frame.body();
     let text = match body.split_last() {
-        Some((0, text)) if !text.contains(&0) => text,
+        Some((0, text)) if memchr::memchr(0, text).is_none() => text,
         Some(_) | None => return Err(Fault::new(Code::PROTOCOL, "invalid string in message")),
     };
     utf8(text)
