@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use clap::Args;
 use margay::backend::Fleet;
-use margay::control::{Config, Control};
+use margay::control::{Config, Control, live};
 use margay::model::NodeId;
 use margay::plan::{self, Command, Moment, Params, Planner, SessionView};
 use margay::session::{Cores, Listener, Shared, Shutdown};
@@ -26,6 +26,17 @@ pub struct ServeArgs {
     /// A YAML file, or a folder of them.
     rules: PathBuf,
     /// Addresses and passwords that replace those of the rules; written by the sandbox.
+    #[arg(long, hide = true)]
+    sandbox_overrides: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// A YAML file, or a folder of them.
+    rules: PathBuf,
+    /// Compare with the servers too: what they are, what they hold, what Margay may do there.
+    #[arg(long)]
+    live: bool,
     #[arg(long, hide = true)]
     sandbox_overrides: Option<PathBuf>,
 }
@@ -53,19 +64,30 @@ fn all(problems: &[Problem]) -> String {
     problems.iter().map(|p| format!("{p}\n")).collect()
 }
 
-pub fn check(rules: &Path) -> ExitCode {
-    match topology::load(rules, &env) {
-        Ok(loaded) => {
-            say(&topology::check_text(&loaded));
-            ExitCode::SUCCESS
-        }
+pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let load = loader(&args.rules, args.sandbox_overrides.as_deref())?;
+    let loaded = match load() {
+        Ok(loaded) => loaded,
         Err(problems) => {
             eprint!("{}", all(&problems));
             let s = if problems.len() == 1 { "" } else { "s" };
             eprintln!("{} error{s}", problems.len());
-            ExitCode::FAILURE
+            return Ok(ExitCode::FAILURE);
         }
+    };
+    say(&topology::check_text(&loaded));
+    if !args.live {
+        return Ok(ExitCode::SUCCESS);
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(live::check(&loaded.snapshot, &|line| eprintln!("{line} …")));
+    say(&format!("\n{}", report.text()));
+    Ok(match report.has_errors() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
 }
 
 pub fn schema() -> anyhow::Result<ExitCode> {
@@ -169,8 +191,11 @@ fn explain_one(planner: &Planner, view: &SessionView, snapshot: &Snapshot, sql: 
 
 type Rules = Result<Loaded, Vec<Problem>>;
 
-fn loader(args: &ServeArgs) -> anyhow::Result<impl Fn() -> Rules + Send + Sync + 'static> {
-    let overrides = match &args.sandbox_overrides {
+fn loader(
+    rules: &Path,
+    overrides: Option<&Path>,
+) -> anyhow::Result<impl Fn() -> Rules + Send + Sync + 'static> {
+    let overrides = match overrides {
         None => Overrides::default(),
         Some(file) => {
             let text =
@@ -178,7 +203,7 @@ fn loader(args: &ServeArgs) -> anyhow::Result<impl Fn() -> Rules + Send + Sync +
             serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))?
         }
     };
-    let rules = args.rules.clone();
+    let rules = rules.to_owned();
     Ok(move || topology::load_with_overrides(&rules, &env, &overrides))
 }
 
@@ -188,7 +213,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let load = loader(args)?;
+    let load = loader(&args.rules, args.sandbox_overrides.as_deref())?;
     let snapshot = match load() {
         Ok(loaded) => {
             loaded

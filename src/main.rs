@@ -1,6 +1,5 @@
 //! The command line: reads arguments and hands over to a room. It holds no logic of its own.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -24,11 +23,8 @@ struct Cli {
 enum Command {
     /// Run the proxy.
     Serve(cli::ServeArgs),
-    /// Validate rules: every error at once, each with file, line and column.
-    Check {
-        /// A YAML file, or a folder of them.
-        rules: PathBuf,
-    },
+    /// Validate rules: every error at once, each with file, line and column; --live: the servers too.
+    Check(cli::CheckArgs),
     /// Print how statements would run; needs no database.
     Explain(cli::ExplainArgs),
     /// Print the JSON Schema of the rules, for editors.
@@ -40,7 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => cli::serve(&args),
-        Command::Check { rules } => Ok(cli::check(&rules)),
+        Command::Check(args) => cli::check(&args),
         Command::Explain(args) => cli::explain(&args),
         Command::Schema => cli::schema(),
         Command::Sandbox(args) => sandbox::run(args),

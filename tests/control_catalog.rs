@@ -55,7 +55,7 @@ const SCHEMA: &str = "
 
 async fn read(node: &Node) -> margay::control::catalog::NodeTables {
     let mut link = Link::open(&node.servers[0], LIMIT).await.expect("connect");
-    tables_of(read_node(&mut link, true).await.expect("read the catalog"))
+    tables_of(read_node(&mut link, true, true).await.expect("read the catalog"))
 }
 
 fn broadcast(name: &str) -> Table {

@@ -17,7 +17,7 @@ use margay::control::refresh::{Handle, Refresher};
 use margay::control::shared::Shared;
 use margay::control::snowflake::system_clock;
 use margay::control::time_shards::TimeShards;
-use margay::control::{bootstrap, lease, placement};
+use margay::control::{bootstrap, lease, notes};
 use margay::model::admin::{CatalogRefresh, GenerateIds};
 use margay::model::{Code, DomainId, NodeId, ShardId, TableName};
 use margay::topology::placement::{Every, Retire, RetireAction, Scheme, Time};
@@ -534,7 +534,7 @@ async fn rules_that_place_a_filled_table_otherwise_are_noticed() {
     let shared = proxy(&rules);
     let mut preparing = bootstrap::prepare_all(&shared);
     while preparing.join_next().await.is_some() {}
-    placement::note(&shared, "shop").await;
+    notes::note(&shared, "shop").await;
     assert!(
         server
             .column("a", "SELECT table_name FROM margay.placement")
@@ -545,7 +545,7 @@ async fn rules_that_place_a_filled_table_otherwise_are_noticed() {
     for database in ["a", "b"] {
         server.sql(database, CREATE).await;
     }
-    placement::note(&shared, "shop").await;
+    notes::note(&shared, "shop").await;
     assert_eq!(
         server
             .column("a", "SELECT table_name FROM margay.placement")
@@ -562,7 +562,7 @@ async fn rules_that_place_a_filled_table_otherwise_are_noticed() {
         databases: vec![Arc::new(database(&rules.nodes, vec![moved]))],
         ..rules.clone()
     });
-    placement::note(&other, "shop").await;
+    notes::note(&other, "shop").await;
     let problems = other.problems.list();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].text.contains("MG3006"));
@@ -570,10 +570,10 @@ async fn rules_that_place_a_filled_table_otherwise_are_noticed() {
     for database in ["a", "b"] {
         server.sql(database, "DROP TABLE page_views").await;
     }
-    placement::note(&other, "shop").await;
+    notes::note(&other, "shop").await;
     for database in ["a", "b"] {
         server.sql(database, CREATE).await;
     }
-    placement::note(&other, "shop").await;
+    notes::note(&other, "shop").await;
     assert!(other.problems.list().is_empty());
 }

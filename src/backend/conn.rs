@@ -16,14 +16,18 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, Id};
 
 use super::cancel::CancelTarget;
+use super::chunk::{Relay, Relayed, Stop};
 use super::login;
 use super::prepared::{Prepared, StatementName};
 use super::server::Tally;
 use super::settings::Settings;
 use super::stream::{Breaker, Peer, Stream};
 use super::track::{Track, peek};
+use super::words::{self, Words};
+use crate::model::oids::Oids;
 use crate::model::{Code, Fault};
 use crate::topology;
+use crate::wire::postgres::oids::Untold;
 use crate::wire::postgres::{Frame, ProtocolError, TxStatus, frontend};
 
 /// Room for a read: small at first, doubled each time a read fills it, so that an idle connection
@@ -37,37 +41,6 @@ const MAX_KEPT_WRITE: usize = 256 << 10;
 /// Evicted statements are closed this many at a time: one round trip in as many evictions.
 const CLOSE_BATCH: usize = 64;
 
-/// What a relay does with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relay {
-    /// It is passed on, and the relay goes on.
-    Pass,
-    /// The relay ends before it; the frame stays for `next_frame`.
-    StopBefore,
-    /// It is passed on, and the relay ends after it.
-    StopAfter,
-    /// It isn't passed on, and the relay ends after it.
-    Drop,
-}
-
-/// Why a relay ended where it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The watcher said StopBefore at a frame of this tag.
-    Before(u8),
-    /// The watcher said StopAfter or Drop at a frame of this tag.
-    After(u8),
-}
-
-/// What was passed on: whole frames, and maybe a part of a DataRow or CopyData at either end
-/// (`Conn::is_mid_frame`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Relayed {
-    pub bytes: usize,
-    /// None: as far as the buffer went.
-    pub stop: Option<Stop>,
-}
-
 /// A connection to one server, logged in.
 pub struct Conn {
     stream: Stream,
@@ -76,6 +49,7 @@ pub struct Conn {
     read_size: usize,
     /// Bytes of a frame that `relay` has still to pass on in part.
     mid_frame: usize,
+    words: Words,
     output: BytesMut,
     /// Of `output`: seen by `track`, and written.
     counted: usize,
@@ -116,6 +90,7 @@ impl Conn {
             input: BytesMut::new(),
             read_size: MIN_READ,
             mid_frame: 0,
+            words: Words::default(),
             output: BytesMut::new(),
             counted: 0,
             written: 0,
@@ -235,7 +210,8 @@ impl Conn {
     fn count_output(&mut self) -> Result<(), Fault> {
         let counted = std::mem::replace(&mut self.counted, self.output.len());
         let before = self.track.statements;
-        let noted = self.track.note_sent(&self.output[counted..]);
+        let to_node = self.words.to_node();
+        let noted = self.track.note_sent(&mut self.output[counted..], to_node);
         if let Some(tally) = self.tally.as_ref().filter(|_| self.track.statements > before) {
             tally.queries.fetch_add(self.track.statements - before, Relaxed);
         }
@@ -272,6 +248,8 @@ impl Conn {
         if self.input.len() < header.len {
             return Ok(None);
         }
+        self.put_oids(header.tag, 0, header.len)?;
+        self.words.is_put = false;
         let frame = Frame {
             tag: header.tag,
             bytes: self.input.split_to(header.len).freeze(),
@@ -332,7 +310,7 @@ impl Conn {
                     break;
                 }
             };
-            if matches!(header.tag, b'D' | b'd') {
+            if matches!(header.tag, b'D' | b'd') && (header.tag == b'd' || !self.words.reads_rows()) {
                 self.mid_frame = header.len.saturating_sub(rest.len());
                 at += header.len.min(rest.len());
                 continue;
@@ -340,8 +318,14 @@ impl Conn {
             if rest.len() < header.len {
                 break;
             }
-            let body = &rest[5..header.len];
-            match watch(header.tag, body) {
+            self.put_oids(header.tag, at, header.len)?;
+            let body = &self.input[at + 5..at + header.len];
+            let verdict = match header.tag {
+                b'D' => Relay::Pass,
+                tag => watch(tag, body),
+            };
+            self.words.is_put = verdict == Relay::StopBefore;
+            match verdict {
                 Relay::Pass => {}
                 Relay::StopBefore => {
                     stop = Some(Stop::Before(header.tag));
@@ -364,6 +348,26 @@ impl Conn {
         out.extend_from_slice(&self.input[..bytes]);
         self.input.advance(at);
         Ok(Relayed { bytes, stop })
+    }
+
+    /// Whose OIDs the client knows: told by whoever takes the connection.
+    pub fn speak(&mut self, oids: Option<Arc<Oids>>) {
+        self.words.oids = oids;
+    }
+
+    /// The values of the Bind that was queued last, from `start` of the write buffer on, into the server's
+    /// OIDs. `types`: of the parameters, in the client's.
+    pub fn put_bind(&mut self, start: usize, types: &[u32]) {
+        let frame = self.output.get_mut(start..).unwrap_or_default();
+        self.broken |= !self.words.put_bind(frame, types);
+    }
+
+    fn put_oids(&mut self, tag: u8, at: usize, length: usize) -> Result<(), Fault> {
+        match self.words.put(tag, &mut self.input, at, length) {
+            Ok(()) => Ok(()),
+            Err(Untold::Unknown(oid)) => Err(self.lost(words::unknown(oid))),
+            Err(Untold::Broken(error)) => Err(self.violated(error)),
+        }
     }
 
     /// Reads and drops frames until no ReadyForQuery is owed; a COPY that waits for data is ended.

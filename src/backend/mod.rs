@@ -3,6 +3,7 @@
 
 mod cancel;
 mod choice;
+mod chunk;
 mod client;
 pub mod conn;
 pub mod fleet;
@@ -16,11 +17,13 @@ pub mod server;
 pub mod settings;
 mod stream;
 mod track;
+mod words;
 
 pub use cancel::CancelTarget;
 pub use choice::Want;
+pub use chunk::{Relay, Relayed, Stop};
 pub use client::{OpenError, Purpose, open_client};
-pub use conn::{Conn, Relay, Relayed, Stop};
+pub use conn::Conn;
 pub use fleet::{Chosen, Fleet, Now};
 pub use node::NodeState;
 pub use pool::Lease;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// Name → value, the value as it stands on the right-hand side of `SET name = …`. Ordered by name,
 /// so that equal settings compare and print equal.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Settings {
     values: BTreeMap<Box<str>, Box<str>>,
 }

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 
+use crate::model::oids::Dictionary;
 use crate::wire::postgres::backend::{self, Message};
-use crate::wire::postgres::frame::{self, FrameScanner, Mark};
+use crate::wire::postgres::frame::{self, FrameScanner, HEADER, Mark};
+use crate::wire::postgres::oids::{self, Untold};
 use crate::wire::postgres::{ProtocolError, TxStatus};
 
 /// What a ReadyForQuery will answer.
@@ -71,13 +73,21 @@ impl Track {
         self.owed.is_empty() && !self.unsynced && self.sent.at_border()
     }
 
-    /// Bytes that are about to be sent, each once and in order.
-    pub fn note_sent(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+    /// Bytes that are about to be sent, each once and in order. `words`: the types that a Parse names are put
+    /// into the server's.
+    pub fn note_sent(&mut self, bytes: &mut [u8], words: Option<&Dictionary>) -> Result<(), ProtocolError> {
         let mut at = 0;
         while let Some(mark) = self.sent.next(bytes, &mut at)? {
-            let Mark::Begin { header, .. } = mark else {
+            let Mark::Begin { header, at: body } = mark else {
                 continue;
             };
+            if let (b'P', Some(words)) = (header.tag, words) {
+                let body = bytes.get_mut(body..body + header.len - HEADER);
+                let put = oids::parse(body.ok_or(ProtocolError::Truncated)?, words);
+                if let Err(Untold::Broken(error)) = put {
+                    return Err(error);
+                }
+            }
             self.statements += u64::from(matches!(header.tag, b'Q' | b'E' | b'F'));
             match header.tag {
                 b'Q' | b'F' => self.owed.push_back(Owed::Query),

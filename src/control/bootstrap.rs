@@ -3,7 +3,7 @@
 //!
 //! - `margay.decision`: the outcome of a commit over several nodes (execute::recovery).
 //! - `margay.worker`: leases of the worker numbers in generated ids (`snowflake`).
-//! - `margay.placement`: the placement under which a node's tables were filled (`placement`).
+//! - `margay.placement`: the placement under which a node's tables were filled (`notes`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,10 @@ const TABLES: [(&str, &str); 3] = [
         "CREATE TABLE IF NOT EXISTS margay.placement (\
             database_name text NOT NULL, \
             table_name text NOT NULL, \
+            relation text NOT NULL, \
             fingerprint text NOT NULL, \
+            description text NOT NULL, \
+            key_types text, \
             epoch bigint NOT NULL DEFAULT 1, \
             noted_at timestamptz NOT NULL DEFAULT clock_timestamp(), \
             PRIMARY KEY (database_name, table_name))",

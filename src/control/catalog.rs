@@ -2,19 +2,22 @@
 //! nodes that the rules put it on and from no other; nodes that disagree are a problem to report,
 //! not a reason to stop. Must not publish anything: `refresh` does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::execute::OidRow;
 use crate::model::catalog::{
     Catalog, Collation, ColumnDefault, ColumnInfo, FunctionInfo, TableInfo, Volatility,
 };
-use crate::model::{NodeId, ShardId, TableName};
+use crate::model::{NodeId, TableName};
 use crate::plan;
-use crate::topology::placement::physical_name;
-use crate::topology::{Database, Layout, Spread};
+use crate::topology::placement::Scheme;
+use crate::topology::{Database, Spread};
 
 use super::catalog_sql::{CollationRow, ColumnRow, FunctionRow, NodeCatalog};
+use super::oids::oids;
 use super::placement;
+use super::shards;
 
 /// Something about the nodes' schemas that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +32,11 @@ pub struct NodeTables {
     pub tables: HashMap<TableName, Arc<TableInfo>>,
     /// Index → table, as the node has them.
     pub indexes: Vec<(TableName, TableName)>,
+    /// Partitioned tables, with their partitions and the bounds of these.
+    pub partitions: HashMap<TableName, BTreeMap<Box<str>, String>>,
     pub functions: HashMap<Box<str>, FunctionInfo>,
+    /// Empty where a database has no shell.
+    pub oids: Vec<OidRow>,
 }
 
 /// What was read: the nodes that answered. A node of the database that isn't here was down.
@@ -67,11 +74,11 @@ pub fn assemble(
         let known = answers
             .get(&default)
             .map_or(&before.tables, |answer| &answer.tables);
-        let named = physical_names(database);
+        let named = database.physical_names();
         // Views are those of the shell, if there is one: they may be on any nodes.
         let loose = known.iter().filter(|(name, info)| {
             let of_shell = info.is_view && database.shell.is_some();
-            !(database.tables.contains_key(*name) || named.contains(*name) || of_shell)
+            !(database.tables.contains_key(*name) || named.contains_key(*name) || of_shell)
         });
         tables.extend(loose.map(|(name, info)| (name.clone(), info.clone())));
     }
@@ -103,6 +110,25 @@ pub fn assemble(
             }
             // No node has it: it isn't created yet, or was dropped.
             None => {}
+        }
+    }
+    let mut absent = HashMap::new();
+    for (name, found) in shards::faults_of_all(database, answers) {
+        for fault in &found {
+            problems.push(CatalogProblem {
+                subject: format!("{}/{name} on {}", database.name, names(fault.node)),
+                text: fault.problem(),
+            });
+        }
+        absent.extend(shards::absent(&found, names).map(|absent| (name, absent)));
+    }
+    // What silent nodes lacked they still lack; periods are told by `periods`, which asks after this.
+    for (name, known) in &before.absent {
+        let silent = nodes_of(database, name)
+            .iter()
+            .any(|node| !answers.contains_key(node));
+        if silent || is_by_time(database, name) {
+            absent.entry(name.clone()).or_insert_with(|| known.clone());
         }
     }
     let indexes = indexes(database, &tables, answers, before);
@@ -138,16 +164,25 @@ pub fn assemble(
         functions,
         // Told by `placement`, which asks the nodes after this.
         misplaced: before.misplaced.clone(),
+        absent,
         // Told by `shell`, likewise.
         system: before.system.clone(),
         views: before.views.clone(),
         sequences: before.sequences.clone(),
+        oids: oids(database, answers, before),
         shell_behind: before.shell_behind.clone(),
     };
     if catalog != *before {
         catalog.epoch += 1;
     }
     (catalog, problems)
+}
+
+fn is_by_time(database: &Database, name: &TableName) -> bool {
+    match database.tables.get(name).map(|table| &table.spread) {
+        Some(Spread::Sharded(sharding)) => matches!(sharding.scheme, Scheme::Time(_)),
+        Some(Spread::Whole(_) | Spread::Broadcast) | None => false,
+    }
 }
 
 /// The indexes of the logical tables, as the first of each table's nodes that answered has them.
@@ -186,26 +221,11 @@ fn indexes(
 }
 
 /// The table on a node that bears a logical table's columns.
-fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
+pub fn name_on(database: &Database, name: &TableName, node: NodeId) -> TableName {
     match database.tables.get(name).map(|table| (table, &table.spread)) {
         Some((table, Spread::Sharded(sharding))) => placement::physical(table, sharding, node),
         Some((_, Spread::Whole(_) | Spread::Broadcast)) | None => name.clone(),
     }
-}
-
-/// Names of shards that stand as tables of their own: no statement may name them.
-fn physical_names(database: &Database) -> HashSet<TableName> {
-    let mut names = HashSet::new();
-    for table in database.tables.values() {
-        let Spread::Sharded(sharding) = &table.spread else {
-            continue;
-        };
-        if sharding.layout == Layout::Separate {
-            let shards = (0..sharding.place.len() as i32).map(ShardId);
-            names.extend(shards.map(|s| TableName::new(table.name.schema.clone(), physical_name(table, s))));
-        }
-    }
-    names
 }
 
 /// One table as its nodes have it: the first answer, narrowed to what holds on all of them, and
@@ -256,7 +276,7 @@ fn agree(
 
 /// The first thing in which two nodes' tables differ that a statement could notice. Type OIDs of
 /// user-defined types differ from server to server by nature.
-fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
+pub fn difference(a: &TableInfo, b: &TableInfo) -> Option<String> {
     if a.columns.len() != b.columns.len() {
         return Some(format!("{} columns, not {}", b.columns.len(), a.columns.len()));
     }
@@ -325,13 +345,22 @@ pub fn tables_of(answer: NodeCatalog) -> NodeTables {
             columns.push(row.column.into());
         }
     }
+    let mut partitions: HashMap<TableName, BTreeMap<Box<str>, String>> = HashMap::new();
+    for row in answer.partitions {
+        let of = partitions
+            .entry(TableName::new(row.schema, row.table))
+            .or_default();
+        of.extend(row.name.map(|name| (name.into(), row.bounds.unwrap_or_default())));
+    }
     NodeTables {
+        partitions,
         tables: by_oid
             .into_values()
             .map(|(name, info)| (name, Arc::new(info)))
             .collect(),
         indexes,
         functions: answer.functions.into_iter().map(function).collect(),
+        oids: answer.oids,
     }
 }
 
@@ -342,6 +371,7 @@ fn column(row: ColumnRow, database: CollationRow) -> ColumnInfo {
         name: row.name.into(),
         type_name: row.type_name.into(),
         type_oid: row.type_oid,
+        holds_oids: row.holds_oids,
         type_modifier: row.type_modifier,
         not_null: row.not_null,
     }

@@ -5,6 +5,8 @@
 use tokio_postgres::SimpleQueryRow;
 
 use super::connect::{Link, LinkError};
+use crate::execute::{OidRow, oids_sql};
+use crate::model::oids::FIRST_USER_OID;
 
 /// Schemas that hold nothing of the user's, as a condition on `n` (pg_namespace).
 const USER_SCHEMA: &str = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'margay') \
@@ -23,6 +25,12 @@ fn tables_sql() -> String {
     )
 }
 
+/// Whether binary values of type `t` hold OIDs: those of users' types but enums and plain domains, and of
+/// regclass and its kin (typsend `reg…send`).
+const HOLDS_OIDS: &str = "(t.oid >= 16384 AND CASE t.typtype WHEN 'e' THEN false WHEN 'b' THEN t.typcategory = 'A' \
+     WHEN 'd' THEN t.typbasetype >= 16384 ELSE true END \
+     OR t.typsend::text ~ '^(pg_catalog\\.)?(reg.*|record_)send$')";
+
 /// Columns. What a default depends on is read from its stored expression tree, since pg_depend
 /// doesn't list built-in functions: `tags` are the kinds of its nodes, `volatile` the most volatile
 /// function named in it. The strings of a tree's constants are printed as numbers, so no text of
@@ -38,7 +46,7 @@ fn columns_sql() -> String {
                 IN (18, 19, 25, 1042, 1043), t.typcategory = 'A', \
             a.attidentity, a.attgenerated, \
             coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(t.typdefaultbin, 0)), \
-            x.tags, x.volatility, a.atttypmod \
+            x.tags, x.volatility, a.atttypmod, {HOLDS_OIDS} \
          FROM pg_attribute a \
          JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_type t ON t.oid = a.atttypid \
@@ -80,6 +88,17 @@ fn indexes_sql() -> String {
     )
 }
 
+/// Partitioned tables with each of their partitions (NULL: none) and its bounds.
+fn partitions_sql() -> String {
+    format!(
+        "SELECT n.nspname, c.relname, CASE WHEN k.relnamespace = c.relnamespace THEN k.relname::text \
+            ELSE k.oid::regclass::text END, pg_get_expr(k.relpartbound, k.oid) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class k ON k.oid = i.inhrelid \
+         WHERE c.relkind = 'p' AND NOT c.relispartition AND {USER_SCHEMA}"
+    )
+}
+
 /// How the database sorts what has no collation of its own. `datlocprovider` came with version 15.
 const DEFAULT_COLLATION: &str = "SELECT CASE WHEN p = 'b' OR p = 'c' AND datcollate IN ('C', 'POSIX') THEN 'bytes' ELSE 'deterministic' END \
      FROM (SELECT datcollate, coalesce(to_jsonb(d)->>'datlocprovider', 'c') AS p \
@@ -109,6 +128,9 @@ pub const FINGERPRINT: &str = "SELECT concat_ws(',', \
         (SELECT concat(count(*), ':', sum(hashint8((r.oid::int8 << 32) # r.xmin::text::int8)::numeric)) FROM pg_rewrite r \
             WHERE r.oid >= 16384), \
         (SELECT concat(count(*), ':', sum(hashint8((p.oid::int8 << 32) # p.xmin::text::int8)::numeric)) FROM pg_proc p), \
+        (SELECT concat(count(*), ':', sum(hashint8((y.oid::int8 << 32) # y.xmin::text::int8)::numeric)) FROM pg_type y \
+            JOIN pg_namespace n ON n.oid = y.typnamespace WHERE y.oid >= 16384 AND y.typrelid = 0 AND y.typtype <> 'b' \
+            AND n.nspname !~ '^pg_(toast|temp)'), \
         (SELECT concat(count(*), ':', sum(hashint8((n.oid::int8 << 32) # n.xmin::text::int8)::numeric)) FROM pg_namespace n \
             WHERE n.nspname !~ '^pg_(toast|temp)'))";
 
@@ -140,6 +162,7 @@ pub struct ColumnRow {
     pub name: String,
     pub type_name: String,
     pub type_oid: u32,
+    pub holds_oids: bool,
     pub type_modifier: i32,
     pub not_null: bool,
     pub collation: CollationRow,
@@ -172,7 +195,6 @@ pub struct FunctionRow {
     pub returns_set: bool,
 }
 
-/// Everything that one node says.
 #[derive(Debug)]
 pub struct IndexRow {
     pub schema: String,
@@ -180,33 +202,54 @@ pub struct IndexRow {
     pub table: u32,
 }
 
+/// A partition, or a partitioned table that has none.
+#[derive(Debug)]
+pub struct PartitionRow {
+    pub schema: String,
+    pub table: String,
+    /// With its schema, if that isn't the table's; None: there is none.
+    pub name: Option<String>,
+    pub bounds: Option<String>,
+}
+
+/// Everything that one node says.
 #[derive(Debug)]
 pub struct NodeCatalog {
     pub tables: Vec<TableRow>,
     pub columns: Vec<ColumnRow>,
     pub unique: Vec<UniqueRow>,
     pub indexes: Vec<IndexRow>,
+    pub partitions: Vec<PartitionRow>,
     pub default_collation: CollationRow,
     /// Empty unless asked for.
     pub functions: Vec<FunctionRow>,
+    /// Likewise.
+    pub oids: Vec<OidRow>,
     /// `FINGERPRINT`, of the same snapshot.
     pub fingerprint: String,
 }
 
 /// Asks one node, in one round trip.
-pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCatalog, LinkError> {
-    let functions = if with_functions {
-        FUNCTIONS
+pub async fn read_node(
+    link: &mut Link,
+    with_functions: bool,
+    with_oids: bool,
+) -> Result<NodeCatalog, LinkError> {
+    const NOTHING: &str = "SELECT WHERE false";
+    let functions = if with_functions { FUNCTIONS } else { NOTHING };
+    let oids = if with_oids {
+        oids_sql(FIRST_USER_OID)
     } else {
-        "SELECT WHERE false"
+        NOTHING.to_owned()
     };
     // What pg_get_expr and format_type print comes from the newest catalog; the rest from one snapshot.
     let sql = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {FINGERPRINT}; COMMIT",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}; {}; {}; {}; {DEFAULT_COLLATION}; {functions}; {oids}; {FINGERPRINT}; COMMIT",
         tables_sql(),
         columns_sql(),
         unique_sql(),
         indexes_sql(),
+        partitions_sql(),
     );
     let sets = link.ask(&sql).await?;
     let [
@@ -214,13 +257,15 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         columns,
         unique,
         indexes,
+        partitions,
         collation,
         functions,
+        oids,
         fingerprint,
     ] = sets.as_slice()
     else {
         return Err(LinkError::Answer(format!(
-            "{} results where 7 were asked for",
+            "{} results where 8 were asked for",
             sets.len()
         )));
     };
@@ -229,11 +274,13 @@ pub async fn read_node(link: &mut Link, with_functions: bool) -> Result<NodeCata
         columns: columns.iter().map(column_row).collect::<Result<_, _>>()?,
         unique: unique.iter().map(unique_row).collect::<Result<_, _>>()?,
         indexes: indexes.iter().map(index_row).collect::<Result<_, _>>()?,
+        partitions: partitions.iter().map(partition_row).collect::<Result<_, _>>()?,
         default_collation: match collation.first() {
             Some(row) => collation_row(text(row, 0)?)?,
             None => CollationRow::Deterministic,
         },
         functions: functions.iter().map(function_row).collect::<Result<_, _>>()?,
+        oids: oids.iter().map(oid_row).collect::<Result<_, _>>()?,
         fingerprint: match fingerprint.first() {
             Some(row) => text(row, 0)?.to_owned(),
             None => return Err(LinkError::Answer("no fingerprint".into())),
@@ -257,6 +304,7 @@ fn column_row(row: &SimpleQueryRow) -> Result<ColumnRow, LinkError> {
         name: text(row, 1)?.to_owned(),
         type_name: text(row, 2)?.to_owned(),
         type_oid: oid(row, 3)?,
+        holds_oids: text(row, 14)? == "t",
         type_modifier: number(row, 13)?,
         not_null: text(row, 4)? == "t",
         collation: collation_row(text(row, 5)?)?,
@@ -298,6 +346,25 @@ fn function_row(row: &SimpleQueryRow) -> Result<FunctionRow, LinkError> {
         user_defined: text(row, 2)? == "t",
         is_aggregate: text(row, 3)? == "t",
         returns_set: text(row, 4)? == "t",
+    })
+}
+
+fn partition_row(row: &SimpleQueryRow) -> Result<PartitionRow, LinkError> {
+    Ok(PartitionRow {
+        schema: text(row, 0)?.to_owned(),
+        table: text(row, 1)?.to_owned(),
+        name: row.get(2).map(str::to_owned),
+        bounds: row.get(3).map(str::to_owned),
+    })
+}
+
+fn oid_row(row: &SimpleQueryRow) -> Result<OidRow, LinkError> {
+    Ok(OidRow {
+        oid: oid(row, 0)?,
+        schema: text(row, 1)?.to_owned(),
+        name: text(row, 2)?.to_owned(),
+        kind: first_char(text(row, 3)?),
+        of: oid(row, 4)?,
     })
 }
 

@@ -70,9 +70,18 @@ pub struct Link {
 impl Link {
     /// Connects and logs in within `limit`, which then is the limit of every statement too.
     pub async fn open(server: &Server, limit: Duration) -> Result<Link, LinkError> {
+        Link::open_with(server, OPTIONS, limit).await
+    }
+
+    /// With the settings that any other client of this role and database gets.
+    pub async fn open_plain(server: &Server, limit: Duration) -> Result<Link, LinkError> {
+        Link::open_with(server, "", limit).await
+    }
+
+    async fn open_with(server: &Server, options: &str, limit: Duration) -> Result<Link, LinkError> {
         let purpose = Purpose {
             application: APPLICATION,
-            options: OPTIONS,
+            options,
             limit,
         };
         let client = open_client(server, purpose).await.map_err(|error| match error {

@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::backend::NodeState;
-use crate::model::ServerId;
+use crate::model::{NodeId, ServerId};
 use crate::topology::Server;
 
 use super::connect::{Link, LinkError};
 use super::lsn;
+use super::notes;
 use super::problems::Watch;
 use super::shared::{Shared, postgres_nodes};
 
@@ -130,6 +131,7 @@ pub fn watch(shared: &Arc<Shared>) -> Watching {
                 node: state.clone(),
                 id: ServerId(index as u16),
                 server: server.clone(),
+                rules_node: node.id,
                 label: format!("{}/{}", node.name, server_name(index)),
                 view: view.clone(),
                 timeout: snapshot.limits.health_timeout,
@@ -177,6 +179,7 @@ struct Watcher {
     node: Arc<NodeState>,
     id: ServerId,
     server: Arc<Server>,
+    rules_node: NodeId,
     label: String,
     view: Arc<Mutex<NodeView>>,
     timeout: Duration,
@@ -224,6 +227,15 @@ impl Watcher {
             Ok(identity) => self.note_identity(identity),
             // Someone revoked the right to ask. The rest can be asked all the same.
             Err(error) if error.sqlstate() == Some("42501") => {
+                link = Link::open(&self.server, self.timeout).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        // A server whose rows lie otherwise than the rules say must not answer for them even once.
+        match notes::before_up(&self.shared, self.rules_node, &mut link).await {
+            Ok(()) => {}
+            // A right is missing: whoever writes notes reports it.
+            Err(error) if error.sqlstate().is_some() => {
                 link = Link::open(&self.server, self.timeout).await?;
             }
             Err(error) => return Err(error),

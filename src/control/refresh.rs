@@ -1,7 +1,7 @@
 //! Keeps the catalog in the Snapshot what the servers have: after DDL of a session (which waits
 //! for it), and by a cheap question per node every few seconds for what others changed. Must not
 //! change anything on a server; what a new table needs there is done by `time_shards` and
-//! `placement`, which this calls.
+//! `notes`, which this calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,9 @@ use crate::topology::{Database, Engine, Node, Snapshot};
 use super::catalog::{Answers, NodeTables, assemble, tables_of};
 use super::catalog_sql::{FINGERPRINT, read_node};
 use super::connect::LinkError;
+use super::notes;
 use super::problems::Watch;
+use super::shards;
 use super::shared::{Shared, postgres_nodes};
 use super::shell::{self, Unkept};
 use super::time_shards::TimeShards;
@@ -29,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const SHELL_ROUNDS: usize = 5;
 const SHELL_AGAIN: Duration = Duration::from_millis(40);
 
+/// DDL of another session is not committed on all nodes at the same instant.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// When the last complete reading of a database's catalog began.
 type Gate = Arc<tokio::sync::Mutex<Option<Instant>>>;
 
@@ -38,6 +43,15 @@ pub struct Refresher {
     gates: Mutex<HashMap<String, Gate>>,
     /// Of the catalog that was read last, per node.
     fingerprints: Mutex<HashMap<NodeId, String>>,
+    /// What `notes::CHANGES` said last, per node.
+    noted: Mutex<HashMap<NodeId, String>>,
+}
+
+/// What differs on a node from when it was asked before.
+struct Changed {
+    node: NodeId,
+    schema: bool,
+    notes: bool,
 }
 
 impl Refresher {
@@ -47,6 +61,7 @@ impl Refresher {
             time_shards,
             gates: Mutex::default(),
             fingerprints: Mutex::default(),
+            noted: Mutex::default(),
         })
     }
 
@@ -74,10 +89,14 @@ impl Refresher {
             return;
         };
         self.keep_shell(&snapshot, rules).await;
-        let answers = self.read(&snapshot, rules).await;
+        let mut answers = self.read(&snapshot, rules).await;
+        if lacks_more(rules, &answers) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            answers = self.read(&snapshot, rules).await;
+        }
         self.publish(database, &answers);
         // Before tables are created: none must be under a placement that isn't the table's.
-        super::placement::note(&self.shared, database).await;
+        notes::note(&self.shared, database).await;
         self.time_shards.create_due(database).await;
         *last_began = Some(began);
     }
@@ -102,11 +121,23 @@ impl Refresher {
             tick.tick().await;
             let snapshot = self.shared.snapshot();
             let changed = self.changed_nodes(&snapshot).await;
-            let databases = snapshot
-                .databases
-                .iter()
-                .filter(|d| d.schema_nodes().iter().any(|n| changed.contains(n)));
-            join_all(databases.map(|database| self.reload(&database.name))).await;
+            let is_changed = |nodes: Vec<NodeId>, what: fn(&Changed) -> bool| {
+                let mut changed = changed.iter().filter(|c| what(c));
+                changed.any(|c| nodes.contains(&c.node))
+            };
+            let this = &self;
+            let work = snapshot.databases.iter().map(|database| {
+                let schema = is_changed(database.schema_nodes(), |c| c.schema);
+                let notes = is_changed(database.nodes(), |c| c.notes);
+                async move {
+                    if schema {
+                        this.reload(&database.name).await;
+                    } else if notes {
+                        notes::note(&this.shared, &database.name).await;
+                    }
+                }
+            });
+            join_all(work).await;
         }
     }
 
@@ -175,15 +206,27 @@ impl Refresher {
         shell::read(held.link()).await.map_err(fail)
     }
 
-    async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<NodeId> {
+    async fn changed_nodes(&self, snapshot: &Snapshot) -> Vec<Changed> {
+        let both = format!("{FINGERPRINT}; {}", notes::CHANGES);
+        let both = &both;
         let asked = postgres_nodes(snapshot).map(|node| async move {
             let mut held = self.shared.primary(node).await.ok()?;
-            let now = held.link().ask_one(FINGERPRINT).await.ok()??;
+            let sets = held.link().ask(both).await.ok()?;
+            let one = |at: usize| Some(sets.get(at)?.first()?.get(0)?.to_owned());
+            let (schema, notes) = (one(0)?, one(1)?);
             let known = self
                 .fingerprints
                 .lock()
                 .expect("no code panics while it holds this lock");
-            (known.get(&node.id) != Some(&now)).then_some(node.id)
+            let mut noted = self
+                .noted
+                .lock()
+                .expect("no code panics while it holds this lock");
+            Some(Changed {
+                node: node.id,
+                schema: known.get(&node.id) != Some(&schema),
+                notes: noted.insert(node.id, notes.clone()) != Some(notes),
+            })
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
@@ -192,9 +235,10 @@ impl Refresher {
         let asked = database.schema_nodes().into_iter().map(|id| async move {
             let node = snapshot.node(id);
             let with_functions = id == database.catalogs() || id == database.anywhere;
+            let with_oids = database.shell.is_some();
             // A connection that was idle may turn out to be dead; a second one is new.
             for attempt in 0..2 {
-                match self.read_one(node, with_functions).await {
+                match self.read_one(node, with_functions, with_oids).await {
                     Ok(tables) => return Some((id, tables)),
                     Err(error) if attempt > 0 => tracing::debug!(node = %node.name, "catalog: {error}"),
                     Err(_) => {}
@@ -209,9 +253,14 @@ impl Refresher {
             .collect::<BTreeMap<_, _>>()
     }
 
-    async fn read_one(&self, node: &Node, with_functions: bool) -> Result<NodeTables, LinkError> {
+    async fn read_one(
+        &self,
+        node: &Node,
+        with_functions: bool,
+        with_oids: bool,
+    ) -> Result<NodeTables, LinkError> {
         let mut held = self.shared.primary(node).await?;
-        let answer = read_node(held.link(), with_functions).await?;
+        let answer = read_node(held.link(), with_functions, with_oids).await?;
         let mut known = self
             .fingerprints
             .lock()
@@ -247,6 +296,16 @@ impl Refresher {
             .problems
             .replace(Watch::Catalog, |subject| subject.starts_with(&prefix), &problems);
     }
+}
+
+/// Whether shards are missing that were there before.
+fn lacks_more(rules: &Database, answers: &Answers) -> bool {
+    let found = shards::faults_of_all(rules, answers);
+    found.iter().any(|(table, found)| {
+        let now = shards::absent(found, &|node| node.to_string());
+        let before = rules.catalog.absent.get(table);
+        now.is_some_and(|now| before.is_none_or(|b| b.shards != now.shards || b.nodes != now.nodes))
+    })
 }
 
 /// The same rules with another catalog of one database.

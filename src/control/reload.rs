@@ -12,6 +12,7 @@ use crate::topology::{Database, Snapshot};
 use super::bootstrap;
 use super::health;
 use super::ids::{self, Ids};
+use super::notes::{self, Misplaced};
 use super::placement;
 use super::problems::Watch;
 use super::refresh::Refresher;
@@ -101,6 +102,10 @@ impl Reloader {
             Ok(Err(problems)) => return Err(self.refuse(problems.join("\n"))),
             Err(_) => return Err(self.refuse("reading the rules panicked".to_owned())),
         };
+        let conflicts = notes::conflicts(&self.shared, &fresh).await;
+        if !conflicts.is_empty() {
+            return Err(self.refuse_moving(&conflicts));
+        }
         if let Err(fault) = self.shared.fleet.apply(&fresh) {
             return Err(self.refuse(fault.to_string()));
         }
@@ -124,6 +129,27 @@ impl Reloader {
             "the new rules can't be used; the old ones stay in force",
         )
         .detail(problems)
+    }
+
+    /// New rules that would leave tables unserved, which the present ones serve.
+    fn refuse_moving(&self, conflicts: &[Misplaced]) -> Fault {
+        let lines = conflicts.iter().map(|m| {
+            format!(
+                "{}: {}; to settle it there once its rows are where the rules want them: {}",
+                m.table, m.why, m.settle
+            )
+        });
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        let code = Code::PLACEMENT_MISMATCH;
+        self.shared
+            .problems
+            .raise(Watch::Rules, SUBJECT, format!("{}: {lines}", code.name));
+        Fault::new(
+            code,
+            "the new rules place tables otherwise than when they were filled; the old ones stay in force",
+        )
+        .detail(lines)
+        .hint("Bring the rules back to what they were. If you have moved the rows, type on each node what DETAIL says, then RELOAD.")
     }
 
     fn warn_of_restart(&self, fresh: &Snapshot) {

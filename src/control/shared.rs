@@ -49,7 +49,7 @@ impl Shared {
 
     /// The server that health has seen as primary. None: not measured yet. An error where every
     /// server was measured as down, so that nobody waits for a machine that doesn't answer.
-    fn known_primary(&self, node: NodeId) -> Result<Option<ServerId>, LinkError> {
+    pub fn known_primary(&self, node: NodeId) -> Result<Option<ServerId>, LinkError> {
         let Ok(state) = self.fleet.node(node) else {
             return Ok(None);
         };

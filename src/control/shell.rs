@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::model::catalog::{SystemColumn, SystemRelation};
+use crate::model::catalog::{SequenceInfo, SystemColumn, SystemRelation};
 use crate::model::{NodeId, TableName};
 use crate::topology::placement::physical_name;
 use crate::topology::{Database, Layout, Node, Snapshot, Spread};
@@ -21,7 +21,7 @@ use super::catalog::{default_node, nodes_of};
 use super::connect::{Link, LinkError, identifier, literal};
 use super::placement;
 use super::shared::Shared;
-use super::shell_sql::{Class, Definition, NAMES_DATABASES, SEQUENCES, VIEWS, definitions};
+use super::shell_sql::{Class, Definition, NAMES_DATABASES, VIEWS, definitions, sequences_sql};
 
 /// Held while a shell's database is made, and while it is brought up to date.
 const LOCK_SHELL: i64 = LOCK_BOOTSTRAP + 3;
@@ -330,13 +330,13 @@ fn shards(database: &Database) -> HashMap<TableName, (TableName, i32)> {
 pub struct Facts {
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     pub views: HashMap<TableName, Box<str>>,
-    pub sequences: HashMap<TableName, Option<TableName>>,
+    pub sequences: HashMap<TableName, SequenceInfo>,
 }
 
 pub async fn read(link: &mut Link) -> Result<Facts, LinkError> {
     let system = read_system(link).await?;
     let views = link.ask(VIEWS).await?.into_iter().flatten();
-    let sequences = link.ask(SEQUENCES).await?.into_iter().flatten();
+    let sequences = link.ask(&sequences_sql()).await?.into_iter().flatten();
     let name = |schema: Option<&str>, table: Option<&str>| Some(TableName::new(schema?, table?));
     Ok(Facts {
         system,
@@ -344,7 +344,13 @@ pub async fn read(link: &mut Link) -> Result<Facts, LinkError> {
             .filter_map(|row| Some((name(row.get(0), row.get(1))?, row.get(2)?.into())))
             .collect(),
         sequences: sequences
-            .filter_map(|row| Some((name(row.get(0), row.get(1))?, name(row.get(2), row.get(3)))))
+            .filter_map(|row| {
+                let info = SequenceInfo {
+                    owner: name(row.get(2), row.get(3)),
+                    definition: row.get(4).unwrap_or_default().into(),
+                };
+                Some((name(row.get(0), row.get(1))?, info))
+            })
             .collect(),
     })
 }

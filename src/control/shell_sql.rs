@@ -90,15 +90,12 @@ fn definitions_sql() -> String {
             format('CREATE EXTENSION %I WITH SCHEMA %I;', e.extname, n.nspname) \
          FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'";
     let sequences = format!(
-        "SELECT c.oid, 'sequence', n.nspname::text, c.relname::text, concat_ws(' ', \
-            format('CREATE SEQUENCE %I.%I AS %s %s;', n.nspname, c.relname, format_type(s.seqtypid, NULL), {SEQUENCE}), \
-            {comment}, {grants}) \
+        "SELECT c.oid, 'sequence', n.nspname::text, c.relname::text, {definition} \
          FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE {USER} AND c.relpersistence <> 't' AND {own} \
             AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = c.oid \
                 AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i'))",
-        comment = comment("SEQUENCE", RELATION, RELATION_OID),
-        grants = grants("c.relacl", "c.relowner", "SEQUENCE", RELATION),
+        definition = sequence_definition(),
         own = own("pg_class", "c.oid"),
     );
     // A function of a table's row type needs the table; any other may be needed by one.
@@ -133,8 +130,9 @@ fn definitions_sql() -> String {
         "m",
         "materialized view",
         &format!(
-            "format('CREATE MATERIALIZED VIEW %I.%I%s AS %s WITH NO DATA;', n.nspname, c.relname, \
-                ' WITH (' || array_to_string(c.reloptions, ', ') || ')', rtrim(pg_get_viewdef(c.oid), ';')), {INDEXES}"
+            "format('CREATE MATERIALIZED VIEW %I.%I%s AS %s%s;', n.nspname, c.relname, \
+                ' WITH (' || array_to_string(c.reloptions, ', ') || ')', rtrim(pg_get_viewdef(c.oid), ';'), \
+                CASE WHEN NOT c.relispopulated THEN ' WITH NO DATA' END), {INDEXES}"
         ),
     );
     let foreign_keys = "SELECT k.oid, 'foreign key', n.nspname::text, format('%s %s', c.relname, k.conname), \
@@ -265,13 +263,28 @@ pub const VIEWS: &str = "SELECT n.nspname, c.relname, pg_get_viewdef(c.oid) \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
-/// Sequences with the tables that own them.
-pub const SEQUENCES: &str = "SELECT n.nspname, c.relname, tn.nspname, t.relname \
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-     LEFT JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = c.oid AND o.refclassid = 'pg_class'::regclass \
-        AND o.deptype IN ('a', 'i') \
-     LEFT JOIN pg_class t ON t.oid = o.refobjid LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace \
-     WHERE c.relkind = 'S' AND c.relpersistence <> 't'";
+/// Sequences, the tables that own them, and what would make each anew.
+pub fn sequences_sql() -> String {
+    format!(
+        "SELECT n.nspname, c.relname, tn.nspname, t.relname, {definition} \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid \
+         LEFT JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = c.oid \
+            AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i') \
+         LEFT JOIN pg_class t ON t.oid = o.refobjid LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace \
+         WHERE c.relpersistence <> 't'",
+        definition = sequence_definition(),
+    )
+}
+
+/// A sequence `s` of the relation `c` in `n`, without its owner.
+fn sequence_definition() -> String {
+    format!(
+        "concat_ws(' ', format('CREATE SEQUENCE %I.%I AS %s %s;', n.nspname, c.relname, format_type(s.seqtypid, NULL), \
+            {SEQUENCE}), {comment}, {grants})",
+        comment = comment("SEQUENCE", RELATION, RELATION_OID),
+        grants = grants("c.relacl", "c.relowner", "SEQUENCE", RELATION),
+    )
+}
 
 /// Relations of the catalogs with columns that name databases: `schema, name, own name, column, type`.
 pub const NAMES_DATABASES: &str = "SELECT n.nspname, c.relname, current_database(), a.attname, \

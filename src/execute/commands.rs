@@ -41,25 +41,30 @@ fn set_transaction_text(modes: TxnModes) -> String {
 }
 
 impl Hold {
+    /// What PostgreSQL says of a BEGIN before it looks at its modes.
+    pub fn warning_of_begin(&self) -> Option<Warning> {
+        match &self.txn {
+            Txn::Open(block) if !block.implicit => Some(ALREADY_OPEN),
+            Txn::Idle | Txn::Open(_) | Txn::Failed(_) => None,
+        }
+    }
+
     /// BEGIN. The transaction opens on a node when it is first used there.
-    pub async fn begin(&mut self, modes: TxnModes, text: &str) -> Result<Option<Warning>, Failure> {
+    pub async fn begin(&mut self, modes: TxnModes, text: &str) -> Result<(), Failure> {
         self.check_isolation(modes)?;
-        let warning = match &mut self.txn {
+        match &mut self.txn {
             Txn::Idle => {
                 self.txn = Txn::Open(Box::new(self.new_block(modes, text.into(), false)));
-                return Ok(None);
+                return Ok(());
             }
-            Txn::Open(block) if block.implicit => {
-                if block.branches.is_empty() {
-                    block.implicit = false;
-                    (block.modes, block.begin) = (modes, text.into());
-                    return Ok(None);
-                }
-                None
+            Txn::Open(block) if block.implicit && block.branches.is_empty() => {
+                block.implicit = false;
+                (block.modes, block.begin) = (modes, text.into());
+                return Ok(());
             }
-            Txn::Open(_) => Some(ALREADY_OPEN),
+            Txn::Open(_) => {}
             Txn::Failed(_) => return Err(aborted()),
-        };
+        }
         // The transaction has begun already: its modes are changed, or can't be any more.
         if modes != TxnModes::default() {
             self.set_transaction(modes, &set_transaction_text(modes)).await?;
@@ -68,7 +73,7 @@ impl Hold {
         if let Some(block) = self.txn.block_mut() {
             block.implicit = false;
         }
-        Ok(warning)
+        Ok(())
     }
 
     /// A transaction around several statements that the client sent as one.
@@ -88,6 +93,13 @@ impl Hold {
         match &mut self.txn {
             Txn::Idle => return Ok(Some(SET_TRANSACTION_OUTSIDE)),
             Txn::Open(block) => {
+                let level = modes.isolation;
+                if level.is_some() && level != block.modes.isolation && block.has_savepoints() {
+                    let message = "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction";
+                    return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, message)
+                        .sqlstate("25001")
+                        .into());
+                }
                 block.modes.isolation = modes.isolation.or(block.modes.isolation);
                 block.modes.read_only = modes.read_only.or(block.modes.read_only);
                 block.modes.deferrable = modes.deferrable.or(block.modes.deferrable);
@@ -201,15 +213,20 @@ impl Hold {
         }
     }
 
-    /// SET and RESET of a server's setting.
+    /// What PostgreSQL says of a SET before it does anything.
+    pub fn warning_of_set(&self, command: &SetCommand) -> Option<Warning> {
+        (command.local && matches!(self.txn, Txn::Idle)).then_some(SET_LOCAL_OUTSIDE)
+    }
+
+    /// SET and RESET of a server's setting. SET LOCAL outside a transaction does nothing.
     pub async fn set(
         &mut self,
         command: &SetCommand,
         startup: &Settings,
         client: &mut Client<'_>,
-    ) -> Result<Option<Warning>, Failure> {
+    ) -> Result<(), Failure> {
         if command.local && matches!(self.txn, Txn::Idle) {
-            return Ok(Some(SET_LOCAL_OUTSIDE));
+            return Ok(());
         }
         let mut after = Settings::clone(&self.settings);
         let sql = changed(&mut after, command, startup);
@@ -243,7 +260,7 @@ impl Hold {
         if !command.local {
             self.settings = after;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Runs SQL without rows on all open branches at once; the first error is the result.

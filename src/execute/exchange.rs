@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::backend::{Conn, Frame, Relay, Stop};
 use crate::merge::tag_count;
-use crate::model::{Code, Fault};
-use crate::wire::postgres::backend::ParameterDescription;
+use crate::model::{Code, Fault, oids};
+use crate::wire::postgres::backend::{ParameterDescription, RowDescription};
 use crate::wire::postgres::frontend;
 
 use super::{CopyFeed, Failure, Outlet, Statuses};
@@ -67,12 +67,16 @@ pub struct Exchange {
     pub expect: VecDeque<Expect>,
     /// The first ErrorResponse. Not passed on: the session says it.
     pub failure: Option<Frame>,
+    /// The client's messages that were still to be answered when it failed, the failed one included.
+    pub unanswered: usize,
     /// The failure came from a `Quiet` query: the server may not be as Margay thinks it is.
     pub quiet_failed: bool,
     /// Rows by the last command tags, added up.
     pub rows: u64,
     /// From the last ParameterDescription.
     pub param_types: Option<Vec<u32>>,
+    /// For each Describe that was answered: whether the rows may hold OIDs of one server.
+    pub rows_hold: Vec<bool>,
     /// The last Execute ended in PortalSuspended.
     pub suspended: bool,
     /// The Sync that `expect` ends with isn't queued yet. PostgreSQL ignores a Sync that it reads while
@@ -149,6 +153,13 @@ impl Exchange {
             return Relay::StopBefore;
         };
         match (tag, front) {
+            (
+                b'T' | b'n',
+                Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
+            ) => self.rows_hold.push(tag == b'T' && may_hold_oids(body)),
+            (_, _) => {}
+        }
+        match (tag, front) {
             (b'Z', Expect::Simple | Expect::Sync) => {
                 self.expect.pop_front();
                 return Relay::Drop;
@@ -203,6 +214,22 @@ impl Exchange {
         }
     }
 
+    /// Messages of the client's that are not answered yet.
+    fn owed(&self) -> usize {
+        let is_own = |expect: &&Expect| match expect {
+            Expect::Quiet | Expect::Sync | Expect::Parse { pass: false } => false,
+            Expect::Simple
+            | Expect::Parse { pass: true }
+            | Expect::Bind { .. }
+            | Expect::Close { .. }
+            | Expect::DescribeStatement { .. }
+            | Expect::DescribePortal { .. }
+            | Expect::Execute
+            | Expect::Local(_) => true,
+        };
+        self.expect.iter().filter(is_own).count()
+    }
+
     /// A frame that is not simply passed on.
     fn take(&mut self, frame: Frame, client: &mut Client<'_>) -> Result<Next, Fault> {
         let out = &mut *client.out;
@@ -233,6 +260,7 @@ impl Exchange {
             (b'E', front) => {
                 self.quiet_failed |= front == Some(&Expect::Quiet);
                 self.failure = Some(frame);
+                self.unanswered = self.owed();
             }
             (b'Z', Some(Expect::Quiet | Expect::Simple | Expect::Sync)) => {
                 self.expect.pop_front();
@@ -251,6 +279,10 @@ impl Exchange {
                 b'T' | b'n',
                 Some(Expect::DescribeStatement { pass: false } | Expect::DescribePortal { pass: false }),
             ) => {
+                if matches!(frame.tag, b'T' | b'n') {
+                    self.rows_hold
+                        .push(frame.tag == b'T' && may_hold_oids(frame.body()));
+                }
                 self.expect.pop_front();
             }
             (tag, _) => {
@@ -264,12 +296,24 @@ impl Exchange {
     }
 }
 
+/// Values of these columns may hold OIDs in binary format.
+fn may_hold_oids(description: &[u8]) -> bool {
+    RowDescription::decode(description).is_ok_and(|columns| {
+        columns
+            .fields()
+            .any(|column| oids::may_hold_oids(column.type_oid))
+    })
+}
+
 impl Exchange {
     /// What came of it: the server's own words before those about its connection.
     pub fn outcome(&mut self, ran: Result<(), Fault>) -> Result<(), Failure> {
         match (self.failure.take(), ran) {
             (Some(frame), _) => Err(Failure::Server(frame)),
-            (None, Err(fault)) => Err(Failure::Margay(fault)),
+            (None, Err(fault)) => {
+                self.unanswered = self.owed();
+                Err(Failure::Margay(fault))
+            }
             (None, Ok(())) => Ok(()),
         }
     }

@@ -12,8 +12,10 @@ use futures_util::future::join_all;
 
 use crate::backend::StatementName;
 use crate::merge::{Merger, Step, widen_formats};
+use crate::model::oids::may_hold_oids;
 use crate::model::{Code, Fault, NodeId};
 use crate::plan::{Plan, RowMerge, Text};
+use crate::wire::postgres::backend::{Field, RowDescription};
 use crate::wire::postgres::frontend::{self, Bind, Target};
 
 use super::scatter::{described, put};
@@ -31,6 +33,7 @@ pub struct Fetching {
     portal: String,
     merger: Merger,
     parts: Vec<Part>,
+    holds_oids: bool,
     /// Savepoints that stood when it was opened: see `Block::depth`.
     pub depth: usize,
 }
@@ -97,6 +100,7 @@ pub async fn open(
         }
         let own = format!("{portal}_{index}");
         let values: Vec<Option<&[u8]>> = bind.map_or_else(Vec::new, |b| b.params.iter().collect());
+        let start = out.len();
         frontend::bind(
             out,
             own.as_bytes(),
@@ -105,6 +109,8 @@ pub async fn open(
             values.into_iter(),
             &results,
         );
+        seat.lease.put_bind(start, types);
+        let out = seat.lease.write_buf();
         frontend::describe(out, Target::Portal, own.as_bytes());
         frontend::sync(out);
     }
@@ -125,12 +131,19 @@ pub async fn open(
         ended: false,
     });
     Ok(Fetching {
+        holds_oids: holds_oids(first),
         plan: Arc::clone(plan),
         portal,
         merger,
         parts: parts.collect(),
         depth: hold.txn.block().map_or(0, |block| block.depth()),
     })
+}
+
+/// Binary columns whose values hold OIDs of their server, perhaps.
+fn holds_oids(description: &[u8]) -> bool {
+    let may = |column: Field<'_>| column.format == 1 && may_hold_oids(column.type_oid);
+    RowDescription::decode(description).is_ok_and(|columns| columns.fields().any(may))
 }
 
 fn nodes(plan: &Plan) -> Vec<NodeId> {
@@ -290,7 +303,11 @@ impl Fetching {
             let node = self.parts.get(*index).map(|p| p.node);
             if let Some(at) = seats.iter().position(|s| Some(s.lease.node()) == node) {
                 let out = seats[at].lease.write_buf();
-                frontend::execute(out, format!("{}_{index}", self.portal).as_bytes(), most as u32);
+                let portal = format!("{}_{index}", self.portal);
+                if self.holds_oids {
+                    frontend::describe(out, Target::Portal, portal.as_bytes());
+                }
+                frontend::execute(out, portal.as_bytes(), most as u32);
                 frontend::sync(out);
                 asked[at].push(*index);
             }

@@ -94,6 +94,9 @@ impl Hold {
 
     /// A connection for one statement on `node`. In a transaction: its branch, opened if need be.
     pub async fn seat(&mut self, node: NodeId, role: Role) -> Result<Seat, Failure> {
+        if self.txn.block().is_some_and(|block| block.oids.behind) {
+            Box::pin(self.learn_oids(node)).await?;
+        }
         let Some(index) = self.branch_index(node, role) else {
             let replica_will_do = role == Role::Any && self.replica_allowed();
             // Where nothing has to be waited for, nothing is put into a future either.
@@ -165,7 +168,9 @@ impl Hold {
         Ok(seats)
     }
 
-    fn seated(&mut self, lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+    fn seated(&mut self, mut lease: Lease, quiet: usize, branch: Option<usize>) -> Seat {
+        let oids = self.oids(lease.node());
+        lease.speak(oids);
         let label = lease.server_label();
         if !self.answered.contains(label) {
             self.answered.push(Arc::clone(label));

@@ -108,6 +108,9 @@ pub async fn scatter(
         }
     };
     let outcome = result?;
+    if let Some(block) = hold.txn.block_mut().filter(|_| plan.changes_catalog) {
+        block.oids.changed();
+    }
     match &outcome {
         Told::Complete(tag) => backend::command_complete(client.out.buf(), tag.as_bytes()),
         Told::Suspended { .. } => backend::portal_suspended(client.out.buf()),
@@ -216,6 +219,7 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
             let formats: Vec<i16> = bind.formats.iter().collect();
             let results: Vec<i16> = bind.result_formats.iter().collect();
             let values: Vec<Option<&[u8]>> = bind.params.iter().collect();
+            let start = out.len();
             frontend::bind(
                 out,
                 b"",
@@ -224,6 +228,8 @@ fn queue(lane: &mut Lane, plan: &Plan, text: &[u8], request: Request<'_>, settin
                 values.into_iter(),
                 &widen_formats(&results, hidden),
             );
+            lease.put_bind(start, types);
+            let out = lease.write_buf();
             frontend::describe(out, Target::Portal, b"");
             frontend::execute(out, b"", part_limit(&plan.merge, max_rows));
             // A server that waits for COPY data would ignore a Sync: it follows the data.

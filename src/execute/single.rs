@@ -24,6 +24,27 @@ pub struct Task {
     pub pins: bool,
 }
 
+/// A batch that ended before its end.
+pub struct Unfinished {
+    pub failure: Failure,
+    /// How many of the client's messages were not carried out, with the one that failed. None: not one was.
+    pub unanswered: Option<usize>,
+}
+
+impl Unfinished {
+    fn new(failure: Failure, exchange: &Exchange) -> Self {
+        let unanswered = Some(exchange.unanswered);
+        Self { failure, unanswered }
+    }
+}
+
+impl From<Failure> for Unfinished {
+    fn from(failure: Failure) -> Self {
+        let unanswered = None;
+        Self { failure, unanswered }
+    }
+}
+
 /// Runs one batch. `queue` writes its messages to the connection and appends the answers that are
 /// owed; it is called again if the batch is sent to another server.
 ///
@@ -34,7 +55,7 @@ pub async fn batch(
     task: Task,
     client: &mut Client<'_>,
     mut queue: impl FnMut(&mut Seat, &mut Exchange),
-) -> Result<Exchange, Failure> {
+) -> Result<Exchange, Unfinished> {
     let mark = client.out.mark();
     let mut role = task.role;
     let mut tries = 0;
@@ -64,11 +85,11 @@ pub async fn batch(
             }
             Err(failure) if alone && role == Role::Any && worth_another_try(&failure, on_replica) => {
                 if !client.out.take_back(mark) {
-                    return Err(failure);
+                    return Err(Unfinished::new(failure, &exchange));
                 }
                 role = Role::Primary;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => return Err(Unfinished::new(failure, &exchange)),
         }
     }
 }
@@ -106,7 +127,8 @@ pub async fn simple(
         seat.lease.queue(message);
         exchange.expect.push_back(Expect::Simple);
     };
-    Ok(batch(hold, task, client, queue).await?.rows)
+    let ran = batch(hold, task, client, queue).await;
+    Ok(ran.map_err(|unfinished| unfinished.failure)?.rows)
 }
 
 /// The key of a prepared statement on server connections, which clients share. Everything that

@@ -10,6 +10,8 @@ use crate::backend::{Lease, Settings};
 use crate::model::NodeId;
 use crate::plan::{Isolation, TxnModes};
 
+use super::oids::OwnOids;
+
 /// Where a session stands. `Failed`: only ROLLBACK (also to a savepoint) and COMMIT are taken.
 #[derive(Default)]
 pub enum Txn {
@@ -64,6 +66,8 @@ pub struct Block {
     pub(super) snapshot_taken: bool,
     /// The connection of a branch broke: there is nothing left to come back to.
     pub(super) lost: bool,
+    /// Of types and tables that it has made.
+    pub(super) oids: OwnOids,
 }
 
 pub(super) enum Logged {
@@ -100,6 +104,7 @@ impl Block {
             cursors: Vec::new(),
             snapshot_taken: false,
             lost: false,
+            oids: OwnOids::default(),
         }
     }
 
@@ -137,6 +142,12 @@ impl Block {
             Logged::Savepoint { name, .. } => **name == *wanted,
             Logged::Set(_) => false,
         })
+    }
+
+    pub(super) fn has_savepoints(&self) -> bool {
+        self.log
+            .iter()
+            .any(|entry| matches!(entry, Logged::Savepoint { .. }))
     }
 
     /// Something was SET in it, so the end of it may change settings.

@@ -2,10 +2,12 @@
 //! volatility of functions. Loaded by `control` from the servers or read from a schema file;
 //! immutable once built, and part of the Snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::ids::{NodeId, ShardId};
 use super::names::TableName;
+use super::oids::Oids;
 use super::value::KeyType;
 
 /// A logical database's catalog. `epoch` changes whenever the content does.
@@ -23,14 +25,36 @@ pub struct Catalog {
     /// Tables that the rules place otherwise than when they were filled, with what differs: rows would
     /// be looked for where they aren't, so nothing is served on them.
     pub misplaced: HashMap<TableName, Box<str>>,
+    /// Shards that should be on a node and aren't: they would answer with nothing as if nothing had ever
+    /// been in them, so statements that need them are refused.
+    pub absent: HashMap<TableName, Absent>,
     /// Relations of the shell's system catalogs that tell the name of its own database.
     pub system: HashMap<TableName, Arc<SystemRelation>>,
     /// Views by name: their queries as the shell prints them, every name with its schema.
     pub views: HashMap<TableName, Box<str>>,
-    /// Sequences by name, with the table that owns each.
-    pub sequences: HashMap<TableName, Option<TableName>>,
+    pub sequences: HashMap<TableName, SequenceInfo>,
+    /// Nodes whose OIDs of types and relations aren't those that clients see, which are the shell's.
+    pub oids: HashMap<NodeId, Arc<Oids>>,
     /// Why the shell's catalogs aren't those of the logical database at the moment.
     pub shell_behind: Option<Box<str>>,
+}
+
+/// Shards of a table that can't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    pub shards: BTreeSet<ShardId>,
+    /// Nodes that lack the whole table, with whatever shards are theirs.
+    pub nodes: BTreeSet<NodeId>,
+    /// Without addresses: clients read it.
+    pub why: Box<str>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceInfo {
+    /// The table that owns it.
+    pub owner: Option<TableName>,
+    /// The statements that would make it anew, without its owner.
+    pub definition: Box<str>,
 }
 
 /// A relation of the system catalogs with columns that name databases.
@@ -73,6 +97,8 @@ pub struct ColumnInfo {
     /// As `format_type(atttypid, NULL)` prints it.
     pub type_name: Box<str>,
     pub type_oid: u32,
+    /// Its values hold OIDs in binary format.
+    pub holds_oids: bool,
     /// `atttypmod`: the length of a varchar(n) plus 4, the precision of a timestamp(n); -1: none.
     pub type_modifier: i32,
     pub not_null: bool,

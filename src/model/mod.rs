@@ -4,11 +4,14 @@
 pub mod admin;
 pub mod catalog;
 pub mod certificate;
+pub mod encoding;
 pub mod fault;
 pub mod ids;
 pub mod names;
+pub mod oids;
 pub mod value;
 
+pub use encoding::Encoding;
 pub use fault::{Blame, Code, Fault};
 pub use ids::{DomainId, NodeId, ServerId, ShardId};
 pub use names::TableName;

@@ -27,6 +27,7 @@ const INT8: u32 = 20;
 const INT2: u32 = 21;
 const INT4: u32 = 23;
 const TEXT: u32 = 25;
+const OID: u32 = 26;
 const VARCHAR: u32 = 1043;
 const NUMERIC: u32 = 1700;
 const BOOL: u32 = 16;
@@ -154,7 +155,7 @@ pub fn type_oid(name: &str) -> Option<u32> {
     let plain = name.trim().to_ascii_lowercase();
     let words: Vec<&str> = plain.split_whitespace().collect();
     let plain = words.join(" ");
-    let plain = plain.strip_prefix("pg_catalog.").unwrap_or(&plain);
+    let plain = plain.strip_prefix("pg_catalog.").unwrap_or(&plain).trim();
     let (base, array) = match plain.strip_suffix("[]") {
         Some(base) => (base.trim_end(), true),
         None => (plain, false),
@@ -179,6 +180,28 @@ pub fn type_oid(name: &str) -> Option<u32> {
         "interval" => (1186, 1187),
         "uuid" => (2950, 2951),
         "inet" => (869, 1041),
+        "oid" => (OID, 1028),
+        "name" => (19, 1003),
+        "\"char\"" => (18, 1002),
+        "bpchar" => (1042, 1014),
+        "xid" => (28, 1011),
+        "tid" => (27, 1010),
+        "xml" => (142, 143),
+        "cidr" => (650, 651),
+        "macaddr" => (829, 1040),
+        "money" => (790, 791),
+        "point" => (600, 1017),
+        "timetz" | "time with time zone" => (1266, 1270),
+        "tsvector" => (3614, 3643),
+        "tsquery" => (3615, 3645),
+        "int4range" => (3904, 3905),
+        "int8range" => (3926, 3927),
+        "numrange" => (3906, 3907),
+        "daterange" => (3912, 3913),
+        "tsrange" => (3908, 3909),
+        "tstzrange" => (3910, 3911),
+        "jsonpath" => (4072, 4073),
+        "pg_lsn" => (3220, 3221),
         "unknown" if !array => (0, 0),
         _ => return None,
     };
@@ -216,6 +239,8 @@ impl Argument {
                     INT2 => return fits(i64::from(i16::MIN)..=i64::from(i16::MAX), "smallint"),
                     INT4 => return fits(i64::from(i32::MIN)..=i64::from(i32::MAX), "integer"),
                     INT8 => return fits(i64::MIN..=i64::MAX, "bigint"),
+                    // A negative integer becomes an OID by its bits.
+                    OID if sign.is_empty() => return fits(0..=i64::from(u32::MAX), "OID"),
                     NUMERIC | FLOAT4 | FLOAT8 | TEXT | VARCHAR => return Ok(Some(plain)),
                     _ => {}
                 }

@@ -64,7 +64,7 @@ fn is_of_the_session(name: &TableName) -> bool {
 }
 
 /// Types with the same OID on every server. The safe direction is no.
-fn is_built_in(ty: &str) -> bool {
+pub(super) fn is_built_in(ty: &str) -> bool {
     let ty = ty.trim_start_matches("pg_catalog.");
     let base = ty.split(['(', '[']).next().unwrap_or(ty).trim().trim_matches('"');
     let first = base.split(' ').next().unwrap_or(base);
@@ -210,11 +210,29 @@ impl Compiler<'_> {
     fn logical(&self, table: &TableRef) -> Option<Splice> {
         let database = &self.view.database;
         let relation = database.catalog.system.get(&system_name(table))?;
-        let mut text = logical_relation(&database.name, &relation.own, &table.name.table, relation);
+        let own = self.system_columns(table);
+        let mut text = logical_relation(&database.name, &relation.own, &table.name.table, relation, &own);
         if !table.has_alias {
             text.push_str(&format!(" AS {}", quoted(&table.name.table)));
         }
         Some(Splice::replace(self.shape.range(table.span), text))
+    }
+
+    /// Columns that a derived table lacks unless it names them, as far as the statement does. A `*` would show them.
+    fn system_columns(&self, table: &TableRef) -> String {
+        let star = |at: usize| {
+            let of_select = at.checked_sub(1).and_then(|i| self.tokens.get(i));
+            self.tokens[at].text(self.sql) == "*" && !of_select.is_some_and(|t| t.is_punct(self.sql, '('))
+        };
+        if &*table.name.table != "pg_database" || (0..self.tokens.len()).any(star) {
+            return String::new();
+        }
+        let all = ["tableoid", "ctid", "xmin", "xmax"];
+        let named = |c: &&str| self.tokens.iter().any(|t| t.is_word(self.sql, c));
+        all.iter()
+            .filter(|c| named(c))
+            .map(|c| format!("{c}, "))
+            .collect()
     }
 
     /// A statement that can't be read and names no table: whether it is about the catalogs.
@@ -266,7 +284,13 @@ fn system_name(table: &TableRef) -> TableName {
 }
 
 /// A derived table in the place of a relation of the catalogs.
-fn logical_relation(database: &str, own: &str, table: &str, relation: &SystemRelation) -> String {
+fn logical_relation(
+    database: &str,
+    own: &str,
+    table: &str,
+    relation: &SystemRelation,
+    system_columns: &str,
+) -> String {
     let columns: Vec<String> = relation
         .columns
         .iter()
@@ -292,7 +316,7 @@ fn logical_relation(database: &str, own: &str, table: &str, relation: &SystemRel
         String::new()
     };
     format!(
-        "(SELECT {} FROM {}.{}{only})",
+        "(SELECT {system_columns}{} FROM {}.{}{only})",
         columns.join(", "),
         relation.schema,
         quoted(table)

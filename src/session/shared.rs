@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::postgres::Verifiers;
+use super::postgres::{Reported, Verifiers};
 use super::registry::Registry;
 use crate::backend::Fleet;
 use crate::model::admin::{SharedAdmin, SharedIds, SharedRefresh};
@@ -30,6 +30,7 @@ pub struct Shared {
     /// Drawn once per process: hides from strangers which users exist.
     pub(super) login_secret: [u8; 32],
     pub(super) verifiers: Arc<Verifiers>,
+    pub(super) reported: Arc<Reported>,
 }
 
 impl Shared {
@@ -50,6 +51,7 @@ impl Shared {
             decisions: Arc::default(),
             login_secret: rand::random(),
             verifiers: Arc::default(),
+            reported: Arc::default(),
         }
     }
 }

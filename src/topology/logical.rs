@@ -1,9 +1,11 @@
 //! Physical names back to logical ones, for what servers say about shards: `orders_03_pkey` is
 //! `orders_pkey` to a client. Text only; it must leave everything alone that is no shard's name.
 
-use crate::model::TableName;
+use std::collections::HashMap;
 
-use super::placement::{Every, Scheme};
+use crate::model::{ShardId, TableName};
+
+use super::placement::{Every, Scheme, physical_name};
 use super::snapshot::{Database, Layout, Sharding, Spread, Table};
 
 impl Database {
@@ -22,6 +24,22 @@ impl Database {
                 && table.name.schema == name.schema
                 && suffix.is_some_and(|text| suffix_length(text, sharding) == Some(text.len()))
         })
+    }
+
+    /// Shards that stand as tables of their own → their tables. No statement may name them.
+    pub fn physical_names(&self) -> HashMap<TableName, TableName> {
+        let mut names = HashMap::new();
+        for table in self.tables.values() {
+            let Spread::Sharded(sharding) = &table.spread else {
+                continue;
+            };
+            if sharding.layout == Layout::Separate {
+                let shards = (0..sharding.place.len() as i32).map(ShardId);
+                let of = |s| TableName::new(table.name.schema.clone(), physical_name(table, s));
+                names.extend(shards.map(|s| (of(s), table.name.clone())));
+            }
+        }
+        names
     }
 
     /// A server's message with the names of shards replaced by those of their tables. None: there is

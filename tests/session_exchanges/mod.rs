@@ -116,7 +116,11 @@ impl Exchange {
                 let ready = answer.pop();
                 let (mut statuses, answer): (Vec<_>, Vec<_>) =
                     answer.into_iter().partition(|l| l.starts_with("S "));
-                statuses.sort_unstable();
+                statuses.sort_by(|a, b| {
+                    a.split_once('=')
+                        .map(|p| p.0)
+                        .cmp(&b.split_once('=').map(|p| p.0))
+                });
                 told.extend(in_any_order(answer));
                 told.extend(statuses);
                 told.extend(ready);

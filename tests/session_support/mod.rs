@@ -264,6 +264,7 @@ fn catalog(tables: &HashMap<TableName, Arc<Table>>) -> Catalog {
             name: name.into(),
             type_name: type_name.into(),
             type_oid,
+            holds_oids: false,
             type_modifier: -1,
             not_null,
             collation,

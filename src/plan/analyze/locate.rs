@@ -25,7 +25,11 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
     };
     let known = |schema: &str| {
         let name = TableName::new(schema, table.clone());
-        (db.tables.contains_key(&name) || db.catalog.tables.contains_key(&name)).then_some(name)
+        let catalog = &db.catalog;
+        let there = db.tables.contains_key(&name)
+            || catalog.tables.contains_key(&name)
+            || catalog.sequences.contains_key(&name);
+        there.then_some(name)
     };
     let (found, system) = match &schema {
         Some(s) => (
@@ -50,7 +54,7 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
     let rule = db.tables.get(&name).cloned();
     let home = match (&rule, system) {
         (_, true) => Home::System,
-        (None, false) => Home::Node(default_node(db)),
+        (None, false) => sequence_home(&name, view).unwrap_or_else(|| Home::Node(default_node(db))),
         (Some(rule), false) => match &rule.spread {
             Spread::Whole(node) => Home::Node(*node),
             Spread::Broadcast => Home::Everywhere(db.domain(rule.domain).nodes.clone()),
@@ -64,6 +68,23 @@ pub fn locate(name: &Name, view: &SessionView) -> Located {
         rule,
         info,
     }
+}
+
+/// A sequence is where its owner is: on each node of a table that is on several, and there none counts,
+/// since nothing that would move one of them alone is let through.
+pub fn sequence_home(name: &TableName, view: &SessionView) -> Option<Home> {
+    let Some(owner) = &view.database.catalog.sequences.get(name)?.owner else {
+        return Some(Home::Node(view.database.anywhere));
+    };
+    let owner = Name {
+        parts: vec![owner.schema.clone(), owner.table.clone()],
+        span: super::super::query::Span::default(),
+    };
+    Some(match locate(&owner, view).home {
+        Home::Sharded(s) if s.nodes.len() == 1 => Home::Node(s.nodes.first().copied()?),
+        Home::Sharded(s) => Home::Everywhere(s.nodes.clone()),
+        home @ (Home::Node(_) | Home::Everywhere(_) | Home::System) => home,
+    })
 }
 
 fn is_system_schema(schema: &str) -> bool {

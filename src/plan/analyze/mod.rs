@@ -14,12 +14,14 @@ mod writes;
 
 use crate::model::{Code, Fault};
 
-use super::query::{Body, Cte, CteBody, Distinct, Expr, Item, Name, OrderItem, Query, Root, Select, SetOp};
+use super::query::{
+    Body, Cte, CteBody, Distinct, Expr, Item, Name, OrderItem, Query, Root, Select, SetOp, Span,
+};
 use super::scope::{Column, EntityId, Facts, Scope};
 use super::types::SessionView;
 
 pub use local::{has_aggregate, has_window, holds_key, is_aggregate_call, is_aggregated, windows_are_local};
-pub use locate::{Located, locate};
+pub use locate::{Located, locate, sequence_home};
 
 /// A function call met anywhere in the statement.
 #[derive(Clone, Debug)]
@@ -64,8 +66,8 @@ pub struct Analysis {
     pub system_column: bool,
     /// Targets of writes within WITH, as indexes of references, with the columns that are set.
     pub nested_writes: Vec<(usize, Vec<Box<str>>)>,
-    /// ONLY of a table whose rows are all in partitions on its nodes.
-    pub only_of_partitioned: bool,
+    /// Names behind ONLY of tables whose rows are all in partitions on their nodes.
+    pub only_of_partitioned: Vec<Span>,
     /// SELECT INTO.
     pub into: bool,
     /// A subquery's LIMIT, window or DISTINCT ON, or a join in a write, may give each copy of a row another value.

@@ -313,8 +313,9 @@ impl<'a> Walk<'a> {
             Home::Node(_) | Home::Everywhere(_) | Home::System => Vec::new(),
         };
         let label = t.alias.clone().or_else(|| Some(located.name.table.clone()));
-        self.out.only_of_partitioned |=
-            t.only && matches!(&located.home, Home::Sharded(s) if s.layout == Layout::Partitioned);
+        if t.only && matches!(&located.home, Home::Sharded(s) if s.layout == Layout::Partitioned) {
+            self.out.only_of_partitioned.push(t.name.span);
+        }
         let shape = if t.renames {
             Shape::Unknown
         } else {

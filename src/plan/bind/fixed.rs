@@ -21,7 +21,12 @@ impl Binder<'_, '_> {
             self.refuse_unfixed(unfixed, across)?;
         }
         let needed = self.compiled.fixed.iter().filter(|f| self.needs(f.what, across));
-        needed.map(|f| self.fixed_splice(f)).collect()
+        let nothing = self
+            .compiled
+            .nothing
+            .iter()
+            .map(|at| Ok(Splice::replace(*at, "")));
+        needed.map(|f| self.fixed_splice(f)).chain(nothing).collect()
     }
 
     fn fixed_splice(&self, f: &FixedSplice) -> Result<Splice, Fault> {

@@ -1,5 +1,6 @@
 //! Compiled + values → Plan.
 
+mod absent;
 mod fixed;
 mod insert;
 mod shards;
@@ -13,6 +14,7 @@ use jiff::tz::TimeZone;
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
 use crate::topology::{Layout, Sharding};
 
+pub(super) use absent::refusal;
 use shards::name_splice;
 
 use super::compile::{Compiled, NamedTable, Route, ScatterSplices, Tables};
@@ -95,6 +97,7 @@ impl Binder<'_, '_> {
             return Ok(plan);
         }
         let mut plan = self.routed()?;
+        self.refuse_absent(&plan)?;
         if let Some(out) = self.compiled.copy_out {
             plan.merge = merged_out(&plan.merge, plan.parts.len(), out)?;
         }

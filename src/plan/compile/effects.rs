@@ -30,9 +30,6 @@ impl Compiler<'_> {
         for table in refs {
             self.refuse_view(&table.name)?;
         }
-        if analysis.only_of_partitioned {
-            return Err(super::names::only_of_partitioned());
-        }
         let partitioned = |t: &TableRef| matches!(&t.home, Home::Sharded(s) if s.layout != Layout::PerNode);
         if analysis.system_column && refs.iter().any(partitioned) {
             return Err(Fault::new(
@@ -147,7 +144,11 @@ impl Compiler<'_> {
                         Code::SESSION_STATE,
                         format!("{name}() leaves state in one server's session, which can't be kept over several nodes"),
                     )
-                    .hint("For settings use SET."));
+                    .hint(if name == "pg_export_snapshot" {
+                        "No snapshot is one of several servers: use pg_dump without -j."
+                    } else {
+                        "For settings use SET."
+                    }));
                 }
                 Effect::Session => {
                     compiled.pins = true;

@@ -4,6 +4,7 @@ mod effects;
 mod fixed;
 mod insert;
 mod names;
+mod only;
 
 use std::sync::{Arc, OnceLock};
 
@@ -60,6 +61,8 @@ pub struct Compiled {
     pub(super) fixed: Vec<FixedSplice>,
     /// Why it can't run where the proxy has to give these values.
     pub(super) unfixed: Vec<Unfixed>,
+    /// Words that say nothing of a logical table, and would of a node's: they are left out.
+    pub(super) nothing: Vec<Span>,
 }
 
 /// How to find the nodes.
@@ -199,6 +202,7 @@ impl<'a> Compiler<'a> {
             reads_catalogs: false,
             fixed: Vec::new(),
             unfixed: Vec::new(),
+            nothing: Vec::new(),
         }
     }
 
@@ -218,6 +222,7 @@ impl<'a> Compiler<'a> {
             Root::Update(w) | Root::Delete(w) => self.finish(self.write(w, &lowered, &analysis)?),
         };
         self.check_once(&analysis)?;
+        compiled.nothing = self.only_words(&analysis)?;
         self.fix(&lowered, &analysis, &mut compiled);
         let is_query = matches!(lowered.root, Root::Query(_));
         let sets = set_config::plain_calls(&lowered.root);
@@ -281,8 +286,14 @@ impl<'a> Compiler<'a> {
             return Ok(route);
         }
         if analysis.facts.refs.is_empty() {
-            let node = self.sequence(analysis)?.map(|(node, _)| node);
-            return Ok(Route::Fixed(node.unwrap_or(self.db().anywhere)));
+            let nodes = self.sequence(analysis)?.map(|(nodes, _)| nodes);
+            return Ok(match nodes.as_deref() {
+                None | Some([]) => Route::Fixed(self.db().anywhere),
+                Some([one]) => Route::Fixed(*one),
+                Some(several) => Route::Same {
+                    nodes: several.to_vec(),
+                },
+            });
         }
         let src = Source {
             sql: self.sql,

@@ -4,6 +4,7 @@ use crate::model::{Code, Fault, NodeId};
 use crate::topology::Layout;
 
 use super::super::analyze;
+use super::super::bind::refusal;
 use super::super::lex::{self, Kind as TokenKind, Token};
 use super::super::lower::Unreadable;
 use super::super::query::{Name, Span};
@@ -105,10 +106,25 @@ impl Compiler<'_> {
             )
             .detail(why.to_string())
             .hint(
-                "Bring the rules back to what they were, or move the rows and then delete the table's row in \
-                 margay.placement on each of its nodes; then RELOAD.",
+                "Bring the rules back to what they were. If the rows were moved: SHOW PROBLEMS on the admin console \
+                 says what to type on which node.",
             )),
         }
+    }
+
+    /// Statements that aren't routed by their tables, but name one whose shards aren't all there. DDL may:
+    /// it is how a table is mended.
+    pub fn refuse_absent(&self, compiled: &Compiled) -> Result<(), Fault> {
+        let absent = &self.view.database.catalog.absent;
+        let by_tables = matches!(compiled.route, Route::Tables(_) | Route::Insert(_));
+        if absent.is_empty() || compiled.changes_catalog || by_tables {
+            return Ok(());
+        }
+        let named = self.homes_by_names();
+        let found = absent
+            .iter()
+            .find(|(table, _)| named.iter().any(|(name, _)| *name == table.to_string()));
+        found.map_or(Ok(()), |(table, gone)| Err(refusal(table, gone)))
     }
 
     /// Every table of the rules or the catalog that a word of the statement could mean.

@@ -4,6 +4,7 @@
 //! row, each to the node of its key (`rows` says which). `read` reads the statement. A form whose meaning over several nodes
 //! isn't certain is refused; the safe direction is to refuse.
 
+mod binary;
 mod read;
 mod rows;
 
@@ -96,6 +97,7 @@ impl Compiler<'_> {
                     has_alias: false,
                     in_expression: false,
                 };
+                self.refuse_oids_of(&statement, &table, columns.as_deref())?;
                 if statement.out {
                     self.copy_out(&statement, &table, columns.as_deref(), several)
                 } else {
@@ -114,6 +116,7 @@ impl Compiler<'_> {
             self.sql.get(start..end).unwrap_or_default(),
             " ".repeat(self.sql.len() - end)
         );
+        self.refuse_oids_in(statement, &body)?;
         let mut compiled = self.query(&body)?;
         compiled.copy_out = Some(statement.options.out());
         match &mut compiled.route {

@@ -7,7 +7,9 @@ mod create;
 mod functions;
 mod guard;
 mod keys;
+mod only;
 mod relations;
+mod sequences;
 mod views;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId};
@@ -75,6 +77,9 @@ impl Compiler<'_> {
         if !known {
             return Ok(None);
         }
+        if let Some(compiled) = self.utility_of_all(&first, now_us)? {
+            return Ok(Some(compiled));
+        }
         let single = match self.view.database.nodes().as_slice() {
             [one] => Some(*one),
             _ => None,
@@ -131,16 +136,16 @@ impl Compiler<'_> {
                 self.guard_trigger()?;
                 self.on_relations(&[table], &first)?
             }
-            // Where tables live that no rule names.
-            About::Sequence => Route::Same {
-                nodes: self.with_shell(vec![self.view.database.anywhere]),
-            },
+            About::Sequence => self.create_sequence(),
             About::OwnDatabase(name) => self.on_own_database(&name)?,
             About::Relations(names) => {
                 self.check_unique(&names, &first)?;
                 match self.index_concurrently(&names, &first)? {
                     Some(route) => route,
-                    None => self.on_relations(&names, &first)?,
+                    None => match self.moved_sequence(&names)? {
+                        Some(route) => route,
+                        None => self.on_relations(&names, &first)?,
+                    },
                 }
             }
             About::Indexes { names, if_exists } => self.on_indexes(&names, if_exists, &first)?,

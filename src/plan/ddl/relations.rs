@@ -4,7 +4,7 @@
 use crate::model::{Code, Fault, NodeId, TableName};
 use crate::topology::Layout;
 
-use super::super::analyze::{Located, locate};
+use super::super::analyze::{Located, locate, sequence_home};
 use super::super::compile::{Compiler, Route};
 use super::super::query::{Name, Span};
 use super::super::reader::Reader;
@@ -40,10 +40,10 @@ impl Compiler<'_> {
         if let Some(name) = separate {
             return self.on_separate(names, &name.to_string());
         }
-        // What is about rows has nothing to do in the shell.
+        // What is about rows has nothing to do in the shell, but that a view has been filled is told there.
         let of_schema = matches!(
             first,
-            "create" | "alter" | "drop" | "comment" | "grant" | "revoke"
+            "create" | "alter" | "drop" | "comment" | "grant" | "revoke" | "refresh"
         );
         let all = |nodes: Vec<NodeId>| if of_schema { self.with_shell(nodes) } else { nodes };
         let Some((_, nodes)) = places.first() else {
@@ -103,20 +103,16 @@ impl Compiler<'_> {
         if let Some(view) = self.find(name, |n| catalog.views.contains_key(n)) {
             return self.nodes_of_view(&view);
         }
-        if let Some(sequence) = self.find(name, |n| catalog.sequences.contains_key(n)) {
-            let Some(Some(owner)) = catalog.sequences.get(&sequence) else {
-                return Ok(vec![self.view.database.anywhere]);
-            };
-            let owner = Name {
-                parts: vec![owner.schema.clone(), owner.table.clone()],
-                span: Span::default(),
-            };
-            return Ok(self.nodes_of_home(&locate(&owner, self.view).home));
+        if let Some(home) = self
+            .find(name, |n| catalog.sequences.contains_key(n))
+            .and_then(|sequence| sequence_home(&sequence, self.view))
+        {
+            return Ok(self.nodes_of_home(&home));
         }
         Ok(self.nodes_of_home(&located.home))
     }
 
-    pub(super) fn nodes_of_home(&self, home: &Home) -> Vec<NodeId> {
+    pub(in super::super) fn nodes_of_home(&self, home: &Home) -> Vec<NodeId> {
         match home {
             Home::Node(n) => vec![*n],
             Home::Everywhere(list) => list.clone(),

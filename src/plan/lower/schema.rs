@@ -99,6 +99,7 @@ fn column(def: &ColumnDef, unique: &mut Vec<Vec<Box<str>>>) -> ColumnInfo {
         name: fold(&def.name),
         type_name: key_type.map_or(written.to_ascii_lowercase().into(), |t| t.sql().into()),
         type_oid: 0,
+        holds_oids: false,
         type_modifier: modifier(&written, key_type),
         not_null: false,
         collation: Collation::None,

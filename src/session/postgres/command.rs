@@ -36,7 +36,7 @@ pub(super) fn columns(command: &Command) -> Option<Vec<String>> {
     }
 }
 
-fn ends_failed_transaction(command: &Command) -> bool {
+pub(super) fn ends_failed_transaction(command: &Command) -> bool {
     match command {
         Command::Txn(txn) => match txn {
             TxnCommand::Commit { .. } | TxnCommand::Rollback { .. } | TxnCommand::RollbackTo(_) => true,
@@ -89,8 +89,8 @@ impl Session {
     async fn transaction(&mut self, command: &TxnCommand) -> Result<(), Failure> {
         let tag = match command {
             TxnCommand::Begin { modes, tag, text } => {
-                let warning = self.hold.begin(*modes, text).await?;
-                self.warn(warning);
+                self.warn(self.hold.warning_of_begin());
+                self.hold.begin(*modes, text).await?;
                 tag
             }
             TxnCommand::Commit { chain } => {
@@ -187,7 +187,7 @@ impl Session {
         }
     }
 
-    fn warn(&mut self, warning: Option<Warning>) {
+    pub(super) fn warn(&mut self, warning: Option<Warning>) {
         let Some((sqlstate, text)) = warning else { return };
         let fields = [
             (b'S', "WARNING"),
@@ -224,8 +224,8 @@ impl Session {
 
     pub async fn set_on_servers(&mut self, command: &SetCommand) -> Result<(), Failure> {
         let startup = Arc::clone(&self.startup);
-        let warning = self.hold.set(command, &startup, client!(self)).await?;
-        self.warn(warning);
+        self.warn(self.hold.warning_of_set(command));
+        self.hold.set(command, &startup, client!(self)).await?;
         if &*command.name == "application_name" {
             self.entry
                 .client

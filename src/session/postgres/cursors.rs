@@ -68,6 +68,19 @@ impl Session {
 
     /// After a statement was carried out.
     pub fn note_cursor(&mut self, plan: &Plan) {
+        let closed: Option<&str> = match &plan.cursor {
+            Some(CursorUse::Uses {
+                name,
+                what: CursorStep::Close,
+            }) => Some(name),
+            Some(CursorUse::All) => None,
+            Some(CursorUse::Uses { .. } | CursorUse::Declares { .. }) | None => Some(""),
+        };
+        if let Some(block) = self.hold.txn.block_mut() {
+            block
+                .cursors
+                .retain(|(own, _)| closed.is_some_and(|name| **own != *name));
+        }
         let (Some(CursorUse::Declares { name, .. }), [part]) = (&plan.cursor, plan.parts.as_slice()) else {
             return;
         };

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::command::ends_failed_transaction;
 use super::group::{Group, Item};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
@@ -82,8 +83,9 @@ impl Session {
     async fn messages(&mut self, batch: &[Frame], end: End) -> Result<(), Failure> {
         let mut group = Group::default();
         for at in 0..batch.len() {
-            // Whether statements follow that belong to the same transaction.
-            let more = end == End::Flush || batch[at + 1..].iter().any(|f| f.tag == b'E');
+            // Whether messages follow that belong to the same transaction: if one fails, so does what ran before.
+            let may_fail = |f: &Frame| matches!(f.tag, b'E' | b'P' | b'B' | b'D');
+            let more = end == End::Flush || batch[at + 1..].iter().any(may_fail);
             let placed = self.place(batch, at, &mut group, more).await;
             if let Err(failure) = placed {
                 // What came before it is carried out, as PostgreSQL does.
@@ -106,7 +108,9 @@ impl Session {
         match frontend::decode(frame.tag, frame.body()).map_err(Fault::from)? {
             Message::Parse(parse) => {
                 let types: Box<[u32]> = parse.types.iter().collect();
+                let before = self.extended.statements.get(parse.name).cloned();
                 let statement = self.parse(parse.name, parse.query, types).await?;
+                group.renamed.push((group.items.len(), parse.name.into(), before));
                 let rest = &batch[at + 1..];
                 let item = match &statement.statement.command {
                     Command::Query(_) => {
@@ -144,7 +148,8 @@ impl Session {
                 target: Target::Statement,
                 name,
             } => {
-                self.extended.statements.remove(name);
+                let before = self.extended.statements.remove(name);
+                group.renamed.push((group.items.len(), name.into(), before));
                 group.items.push(Item::Local(CLOSE_COMPLETE));
                 Ok(())
             }
@@ -192,10 +197,15 @@ impl Session {
             && same.statement.text.as_bytes() == query
             && same.types == types
             && same.read_under == view.fingerprint
+            && !matches!(self.hold.txn, Txn::Failed(_))
         {
             return Ok(Arc::clone(same));
         }
         let sql = utf8(query)?;
+        if name.is_empty() {
+            // It is gone even if this Parse fails.
+            self.extended.statements.remove(name);
+        }
         if !name.is_empty() && self.extended.statements.contains_key(name) {
             let message = format!(
                 "prepared statement \"{}\" already exists",
@@ -214,11 +224,15 @@ impl Session {
             Some(statement) => statement,
             None => Box::pin(self.read(sql)).await?,
         };
+        if matches!(self.hold.txn, Txn::Failed(_)) && !ends_failed_transaction(&statement.command) {
+            return Err(pipeline::aborted());
+        }
         let prepared = Arc::new(Prepared {
             name: name.into(),
             statement,
             types,
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -239,6 +253,7 @@ impl Session {
             statement: self.shared.planner.read(&statement.statement.text, &view)?,
             types: statement.types.clone(),
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -289,11 +304,16 @@ impl Session {
             group.queue(seat, exchange, &settings, epoch);
         })
         .await;
-        if let Ok(exchange) = &result {
-            self.note_described(&group, exchange.param_types.as_deref());
-            self.catalog_changed |= group.changes_catalog;
-        } else {
-            self.extended.portals.clear();
+        match &result {
+            Ok(exchange) => {
+                group.note_rows(&exchange.rows_hold);
+                self.note_described(&group, exchange.param_types.as_deref());
+                self.catalog_changed |= group.changes_catalog;
+            }
+            Err(unfinished) => {
+                self.extended.portals.clear();
+                self.take_back_names(&group, unfinished.unanswered);
+            }
         }
         if matches!(self.hold.txn, Txn::Idle) {
             // Their server has forgotten them at its Sync; they may be bound once more.
@@ -302,12 +322,27 @@ impl Session {
                 .values_mut()
                 .for_each(|portal| portal.on_server = false);
         }
-        let result = result.map(|exchange| exchange.rows);
+        let result = result
+            .map(|exchange| exchange.rows)
+            .map_err(|unfinished| unfinished.failure);
         match &group.sql {
             Some(sql) => self.record(sql, Tier::Single, begun, &result),
             None => self.hold.answered.clear(),
         }
         result.map(drop).map_err(|failure| group.in_words(failure))
+    }
+
+    /// What a Parse or Close behind the message that failed did to the names of statements never happened.
+    fn take_back_names(&mut self, group: &Group, unanswered: Option<usize>) {
+        let done = unanswered.map_or(0, |count| group.items.len().saturating_sub(count));
+        for (at, name, before) in group.renamed.iter().rev().filter(|(at, ..)| *at >= done) {
+            match before {
+                // The unnamed one is gone even if its Parse fails.
+                Some(_) if *at == done && name.is_empty() => self.extended.statements.remove(name),
+                Some(before) => self.extended.statements.insert(name, Arc::clone(before)),
+                None => self.extended.statements.remove(name),
+            };
+        }
     }
 
     /// Parameter types that went by, for routing by parameters in binary format.
@@ -326,6 +361,7 @@ impl Session {
                     statement: statement.statement.clone(),
                     types: types.into(),
                     described: OnceLock::new(),
+                    holds_oids: statement.holds_oids.clone(),
                     read_under: statement.read_under,
                     keyed: OnceLock::new(),
                 });

@@ -36,8 +36,11 @@ pub(super) enum Item {
         once: bool,
         pass: bool,
     },
+    /// `pass`: the client asked.
     DescribePortal {
+        statement: Option<Arc<Prepared>>,
         frame: Frame,
+        pass: bool,
     },
     Execute {
         frame: Frame,
@@ -61,6 +64,8 @@ pub(super) struct Group {
     pub outside_txn: bool,
     /// The text of the last statement executed.
     pub sql: Option<Arc<str>>,
+    /// Names of statements that its items gave another meaning: before which item, and what they meant.
+    pub renamed: Vec<(usize, Box<[u8]>, Option<Arc<Prepared>>)>,
 }
 
 impl Group {
@@ -103,6 +108,41 @@ impl Group {
         for item in &mut self.items {
             if matches!(item, Item::Parse { statement, .. } if Arc::ptr_eq(statement, of)) {
                 *item = Item::Local(Bytes::from_static(b"1\0\0\0\x04"));
+            }
+        }
+    }
+
+    /// The rows of a portal come with OIDs of their server inside, unless their columns were told right before
+    /// them. `portal`: executed next.
+    pub fn rows_are_told(&self, portal: &[u8]) -> bool {
+        let last = self.items.iter().rev().find_map(|item| match item {
+            Item::DescribePortal { frame, .. } => Some(Some(frame)),
+            Item::DescribeStatement { .. } | Item::Execute { .. } => Some(None),
+            Item::Local(_) | Item::Parse { .. } | Item::Bind { .. } | Item::ClosePortal { .. } => None,
+        });
+        let Some(Some(frame)) = last else {
+            return false;
+        };
+        matches!(
+            frontend::decode(b'D', frame.body()),
+            Ok(Message::Describe { target: Target::Portal, name }) if name == portal
+        )
+    }
+
+    /// What servers said of the rows of statements: in the order in which they were asked.
+    pub fn note_rows(&self, hold: &[bool]) {
+        let asked = self.items.iter().filter_map(|item| match item {
+            Item::DescribeStatement { statement } => Some(Some(statement)),
+            Item::DescribePortal { statement, .. } => Some(statement.as_ref()),
+            Item::Local(_)
+            | Item::Parse { .. }
+            | Item::Bind { .. }
+            | Item::Execute { .. }
+            | Item::ClosePortal { .. } => None,
+        });
+        for (statement, hold) in asked.zip(hold) {
+            if let Some(statement) = statement {
+                let _ = statement.holds_oids.set(*hold);
             }
         }
     }
@@ -180,6 +220,7 @@ impl Group {
                     once,
                     pass,
                 } => {
+                    let mut start = lease.write_buf().len();
                     if text.is_none() && unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         lease.queue(&frame.bytes);
                     } else if let (Some(text), true) = (text, once) {
@@ -187,20 +228,23 @@ impl Group {
                         let types = statement.types_to_send(text.as_bytes());
                         frontend::parse(lease.write_buf(), b"", text.as_bytes(), types.iter().copied());
                         exchange.expect.push_back(Expect::Parse { pass: false });
+                        start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, b"", &bind);
                         }
                     } else {
                         let (name, _) = ensure(lease, statement, text.as_deref(), key, exchange, false);
+                        start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, name.as_bytes(), &bind);
                         }
                     }
+                    lease.put_bind(start, statement.known_types());
                     exchange.expect.push_back(Expect::Bind { pass: *pass });
                 }
-                Item::DescribePortal { frame } => {
+                Item::DescribePortal { frame, pass, .. } => {
                     lease.queue(&frame.bytes);
-                    exchange.expect.push_back(Expect::DescribePortal { pass: true });
+                    exchange.expect.push_back(Expect::DescribePortal { pass: *pass });
                 }
                 Item::Execute { frame } => {
                     lease.queue(&frame.bytes);

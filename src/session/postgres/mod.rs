@@ -8,6 +8,7 @@ mod admin;
 mod command;
 mod cursors;
 mod extended;
+mod grammar;
 mod grid;
 mod group;
 mod inlet;
@@ -16,6 +17,7 @@ mod names;
 mod parameters;
 mod portal;
 mod prepare;
+mod reported;
 mod secure;
 mod session;
 mod set_config;
@@ -34,6 +36,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 pub(crate) use login::Verifiers;
+pub(crate) use reported::Reported;
 
 use self::welcome::{Arrival, Guest, welcome};
 use super::listener::Shutdown;

@@ -36,10 +36,11 @@ impl<T> Names<T> {
         self.get(name).is_some()
     }
 
-    pub fn insert(&mut self, name: &[u8], value: T) {
+    /// Gives what had the name before.
+    pub fn insert(&mut self, name: &[u8], value: T) -> Option<T> {
         match name {
-            [] => self.unnamed = Some(value),
-            name => drop(self.named.insert(name.into(), value)),
+            [] => self.unnamed.replace(value),
+            name => self.named.insert(name.into(), value),
         }
     }
 

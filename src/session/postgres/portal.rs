@@ -194,7 +194,11 @@ impl Session {
             && let Some(task) = self.cursor_task(name)
         {
             self.make_room(task, group).await?;
-            group.items.push(Item::DescribePortal { frame: frame.clone() });
+            group.items.push(Item::DescribePortal {
+                statement: None,
+                frame: frame.clone(),
+                pass: true,
+            });
             return Ok(());
         }
         let portal = self.extended.portal(name)?;
@@ -224,9 +228,14 @@ impl Session {
         if let Some(task) = pipeline::task(&plan) {
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
+            let statement = Some(Arc::clone(&portal.statement));
             self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
-            group.items.push(Item::DescribePortal { frame: frame.clone() });
+            group.items.push(Item::DescribePortal {
+                statement,
+                frame: frame.clone(),
+                pass: true,
+            });
             return Ok(());
         }
         let executes = |f: &Frame| matches!(frontend::decode(f.tag, f.body()), Ok(Message::Execute { portal, .. }) if portal == name);
@@ -273,6 +282,7 @@ impl Session {
         group: &mut Group,
         more: bool,
     ) -> Result<(), Failure> {
+        let has_shell = self.hold.database.shell.is_some();
         let portal = self.extended.portal(name)?;
         let Some(plan) = portal.plan.clone() else {
             let is_done = columns(&portal.statement.statement.command).is_none()
@@ -283,8 +293,10 @@ impl Session {
                 let message = format!("portal \"{}\" cannot be run", String::from_utf8_lossy(name));
                 return Err(Fault::new(Code::NO_PORTAL, message).sqlstate("55000").into());
             }
-            let transaction = matches!(portal.statement.statement.command, Command::Txn(_));
-            if more && !transaction && matches!(portal.statement.statement.command, Command::Set(_)) {
+            if let Command::Set(set) = &portal.statement.statement.command
+                && more
+            {
+                self.warn(self.hold.warning_of_set(set));
                 self.hold.begin_implicit();
             }
             if let Command::Execute { name, args } = &portal.statement.statement.command {
@@ -303,8 +315,24 @@ impl Session {
             let sql = Arc::clone(&portal.statement.statement.text);
             let again = (!portal.on_server).then(|| portal.clone());
             portal.on_server = true;
+            let statement = Arc::clone(&portal.statement);
+            let asks = has_shell
+                && statement.holds_oids.get() != Some(&false)
+                && result_formats(&portal.bind).contains(&1);
             self.make_room(task, group).await?;
             group.items.extend(again.map(|portal| rebound(&portal, &plan)));
+            if asks && !group.rows_are_told(name) {
+                let mut describe = BytesMut::new();
+                frontend::describe(&mut describe, Target::Portal, name);
+                group.items.push(Item::DescribePortal {
+                    statement: Some(statement),
+                    frame: Frame {
+                        tag: b'D',
+                        bytes: describe.freeze(),
+                    },
+                    pass: false,
+                });
+            }
             group.items.push(Item::Execute { frame: frame.clone() });
             group.executes += 1;
             group.changes_catalog |= plan.changes_catalog;
@@ -366,7 +394,7 @@ impl Session {
         };
         let text = Arc::clone(&statement.statement.text);
         let owes_bind = portal.owes_bind;
-        if let Ok(portal) = self.extended.portal(name) {
+        if let Some(portal) = self.extended.portals.get_mut(name) {
             portal.owes_bind = false;
         }
         let in_portions = max_rows > 0 || self.extended.fetching.contains_key(name);
@@ -375,7 +403,7 @@ impl Session {
             Box::pin(self.spread_cursor(&plan, &text, bind, portal.describe, owes_bind)).await
         } else if in_portions && matches!(plan.merge, Merge::Rows(_)) {
             let how = (portal.describe, max_rows);
-            if let Ok(portal) = self.extended.portal(name) {
+            if let Some(portal) = self.extended.portals.get_mut(name) {
                 // The columns are told once.
                 portal.describe = false;
             }
@@ -390,7 +418,8 @@ impl Session {
             ))
             .await;
             self.catalog_changed |= plan.changes_catalog && result.is_ok();
-            if let (Ok(Told::Suspended { .. }), Ok(portal)) = (&result, self.extended.portal(name)) {
+            if let (Ok(Told::Suspended { .. }), Some(portal)) = (&result, self.extended.portals.get_mut(name))
+            {
                 portal.is_cut_off = true;
             }
             result.map(|told| told.rows())

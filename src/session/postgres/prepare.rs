@@ -46,6 +46,7 @@ impl Session {
             statement,
             types,
             described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
             keyed: OnceLock::new(),
             read_under: view.fingerprint,
         });

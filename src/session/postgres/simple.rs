@@ -70,6 +70,7 @@ impl Session {
             self.record(query_text(frame)?, Tier::Single, begun, &result);
             return result.map(drop);
         }
+        self.judge(texts, whole).await?;
         for text in texts {
             let statement = self.read(text).await?;
             if matches!(statement.command, Command::Query(_) | Command::Set(_)) {
@@ -82,6 +83,24 @@ impl Session {
             }
         }
         self.end_implicit().await
+    }
+
+    /// Nothing of a message runs if not all of it is SQL. Margay tells its own commands from others by itself.
+    async fn judge(&mut self, texts: &[&str], whole: &str) -> Result<(), Failure> {
+        let view = self.view();
+        let mut unreadable = None;
+        let mut for_servers = false;
+        for text in texts {
+            match self.shared.planner.read(text, &view) {
+                Ok(statement) => for_servers |= matches!(statement.command, Command::Query(_)),
+                Err(fault) if fault.code == Code::UNREADABLE => unreadable = unreadable.or(Some(fault)),
+                Err(_) => for_servers = true,
+            }
+        }
+        if for_servers || unreadable.is_some() {
+            Box::pin(self.grammar(whole)).await?;
+        }
+        unreadable.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     /// Commits what Margay itself began for several statements.

@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub types: Box<[u32]>,
     /// What a server said of it.
     pub described: OnceLock<Described>,
+    /// Its rows may hold OIDs of the server that they come from, as far as a server said what they are.
+    pub holds_oids: OnceLock<bool>,
     /// Fingerprint of the view that it was read under.
     pub read_under: u64,
     /// The key of its own text on servers, and for which settings and catalog.
@@ -145,10 +147,8 @@ impl Extended {
 
     pub fn portal(&mut self, name: &[u8]) -> Result<&mut Portal, Fault> {
         self.portals.get_mut(name).ok_or_else(|| {
-            Fault::new(
-                Code::NO_PORTAL,
-                format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
-            )
+            let message = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
+            Fault::new(Code::NO_PORTAL, message)
         })
     }
 }

@@ -11,7 +11,7 @@ use super::login::log_in;
 use super::parameters::startup_settings;
 use super::secure::Channel;
 use super::startup::greet;
-use crate::backend::{Fleet, Settings, Want};
+use crate::backend::Settings;
 use crate::model::admin::SharedAdmin;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Failure, Hold, Outlet, Statuses};
@@ -111,7 +111,10 @@ pub(super) async fn welcome(
     let application = greeting.text("application_name")?.unwrap_or_default();
     let startup = Arc::new(startup_settings(&greeting.startup()?)?);
     let fleet = shared.fleet.of_login(user.login.clone());
-    let statuses = server_parameters(&fleet, &database, &startup, &name).await?;
+    let reported = shared
+        .reported
+        .of(&fleet, user.login.as_ref(), &database, &startup, &name);
+    let statuses = reported.await?;
     let mut hold = Hold::new(fleet, database, Arc::clone(&shared.decisions));
     hold.settings = Arc::clone(&startup);
     let using = Arc::clone(&hold.using);
@@ -180,28 +183,4 @@ fn console(
     backend::backend_key_data(out.buf(), 0, &rand::random::<[u8; 4]>());
     backend::ready_for_query(out.buf(), TxStatus::Idle);
     Ok(Guest::Admin { admin, _seat: seat })
-}
-
-/// What a server reports under the client's settings, which it judges on the way.
-async fn server_parameters(
-    fleet: &Fleet,
-    database: &Database,
-    startup: &Arc<Settings>,
-    user: &str,
-) -> Result<Statuses, Failure> {
-    let want = Want::Read {
-        policy: &database.reads,
-        after: None,
-    };
-    let mut lease = fleet.checkout(database.anywhere, &want).await?;
-    lease.apply_settings(startup).await?;
-    let mut statuses = Statuses::default();
-    for (name, value) in lease.parameters() {
-        match name {
-            b"in_hot_standby" => statuses.note(name, b"off"),
-            b"session_authorization" => statuses.note(name, user.as_bytes()),
-            _ => statuses.note(name, value),
-        };
-    }
-    Ok(statuses)
 }

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use super::session::Session;
-use super::session::{PipelineClient as Client, client};
 use crate::model::{Code, Fault};
-use crate::pipeline::{self, Failure};
+use crate::pipeline::Failure;
 use crate::plan::{Part, Statement, Text};
 
 /// A statement of this many bytes may take milliseconds to plan.
@@ -34,22 +33,12 @@ impl Session {
             Ok(statement) => return Ok(statement),
             Err(fault) => fault,
         };
-        if fault.code != Code::UNREADABLE || self.hold.txn.block().is_some() {
-            return Err(fault.into());
-        }
-        let node = self.hold.database.anywhere;
-        match Box::pin(pipeline::describe(
-            &mut self.hold,
-            node,
-            sql.as_bytes(),
-            &[],
-            client!(self),
-        ))
-        .await
+        if fault.code == Code::UNREADABLE
+            && let Err(said @ Failure::Server(_)) = Box::pin(self.grammar(sql)).await
         {
-            Err(failure) if failure.sqlstate() == "42601" => Err(failure),
-            Ok(_) | Err(_) => Err(fault.into()),
+            return Err(said);
         }
+        Err(fault.into())
     }
 }
 
@@ -101,7 +90,7 @@ pub(super) fn of_statement(failure: Failure, name: &[u8]) -> Failure {
     })
 }
 
-fn with_position(failure: Failure, map: impl Fn(usize) -> Option<usize>) -> Failure {
+pub(super) fn with_position(failure: Failure, map: impl Fn(usize) -> Option<usize>) -> Failure {
     failure.edited(|code, text| {
         if code != b'P' {
             return Some(Cow::Borrowed(text));

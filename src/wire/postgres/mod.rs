@@ -7,6 +7,7 @@ pub mod backend;
 pub mod error;
 pub mod frame;
 pub mod frontend;
+pub mod oids;
 mod read;
 pub mod scram;
 mod write;

@@ -1,0 +1,12 @@
+INSERT INTO kinds VALUES (1, 'a'), (2, 'b''\t');
+INSERT INTO users VALUES (1, 'ann', 'happy', '2026-01-01Z'), (2, 'bob', 'sad', NULL), (3, E'c\\h\tx\ny', NULL, 'infinity');
+INSERT INTO notes (body, f) VALUES ('\x0001ff', 0.1), (NULL, 'NaN'), ('abc', '-Infinity');
+INSERT INTO names VALUES ('x', 1, '(1,a)'), ('', NULL, NULL), ('Y z', 3, '(,"b c")'), ('\N', 4, '(2,)');
+INSERT INTO sales.accounts VALUES (1, 'a', '$1.50'), (99, NULL, NULL), (100, 'b', '-$3.00'), (5000, 'it''s', '$1,234.56');
+INSERT INTO orders (id, user_id, kind, total, data, tags, mood) VALUES (1,1,1,10.50,'{"a": [1, 2]}','{x,NULL,"a b"}','ok'),(2,2,2,99,NULL,NULL,NULL),(3,3,1,0,'null','{}','happy'),(4,4,1,60,'"x"',NULL,'sad'),(5,5,NULL,51,NULL,NULL,NULL),(6,6,1,1.1,NULL,NULL,NULL),(7,7,1,2.2,NULL,NULL,NULL),(8,8,1,3.3,NULL,NULL,NULL);
+INSERT INTO order_items VALUES (1,1,1,2),(1,1,2,NULL),(2,2,1,1),(3,3,1,7),(4,4,1,1);
+INSERT INTO views VALUES (1,'2026-01-01 00:00:00Z','/'),(2,'2026-01-31 23:59:59.999Z','/a'),(3,'2026-02-01 00:00:00Z','/b'),(4,'2026-05-05 05:05:05Z',NULL),(5,'2026-06-05 05:05:05Z','x');
+INSERT INTO audit (id, user_id, what) VALUES (1,1,'a'),(1,2,E'tab\there'),(3,3,NULL);
+INSERT INTO wide ("Odd ""name", d, i, ip, u, arr, c, v) VALUES ('x', '[2026-01-01,2026-02-01)', '1 day 02:00', '10.0.0.0/8', '00000000-0000-0000-0000-000000000001', '{{1,2},{3,NULL}}', 'a', 'ab'), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SELECT nextval('tickets'), nextval('tickets');
+INSERT INTO plain (kind) VALUES ('a'),('b'),('a'); REFRESH MATERIALIZED VIEW moods;
