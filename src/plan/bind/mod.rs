@@ -91,20 +91,30 @@ impl Binder<'_, '_> {
     }
 
     pub fn bind(&mut self) -> Planned {
-        if let Route::Tables(tables) = &self.compiled.route
-            && let Some(plan) = self.ready(tables)
-        {
-            return Ok(plan);
-        }
-        let mut plan = self.routed()?;
+        let compiled = self.compiled;
+        let usual = match &compiled.route {
+            Route::Tables(tables) => self.one_table(tables)?,
+            Route::Fixed(_)
+            | Route::Catalogs { .. }
+            | Route::Same { .. }
+            | Route::Parts(_)
+            | Route::Insert(_)
+            | Route::Refused(_) => None,
+        };
+        let mut plan = match usual {
+            Some(plan) => plan,
+            None => Arc::new(self.routed()?),
+        };
         self.refuse_absent(&plan)?;
-        if let Some(out) = self.compiled.copy_out {
-            plan.merge = merged_out(&plan.merge, plan.parts.len(), out)?;
+        if let Some(out) = compiled.copy_out {
+            let merge = merged_out(&plan.merge, plan.parts.len(), out)?;
+            Arc::make_mut(&mut plan).merge = merge;
         }
-        if let Some(rows) = &self.compiled.copy_in {
-            plan.merge = Merge::CopyIn(self.copied_in(rows)?);
+        if let Some(rows) = &compiled.copy_in {
+            let merge = Merge::CopyIn(self.copied_in(rows)?);
+            Arc::make_mut(&mut plan).merge = merge;
         }
-        Ok(Arc::new(plan))
+        Ok(plan)
     }
 
     /// What is appended to the rows of a COPY.
@@ -282,42 +292,29 @@ impl Binder<'_, '_> {
         }
     }
 
-    /// Such a statement whose text stays as it is: its plan depends on nothing but the place, and is shared.
-    fn ready(&self, tables: &Tables) -> Option<Arc<Plan>> {
-        let c = self.compiled;
-        if !c.fixed.is_empty() || !c.unfixed.is_empty() || c.copy_out.is_some() || c.copy_in.is_some() {
-            return None;
-        }
-        let (node, shard) = self.one_place(tables)?;
+    /// Where its text stays as it is, such a statement's plan depends on nothing but the place, and is shared.
+    fn one_table(&self, tables: &Tables) -> Result<Option<Arc<Plan>>, Fault> {
+        let Some((node, shard)) = self.one_place(tables) else {
+            return Ok(None);
+        };
+        let splices = self.fixed_splices(false)?;
+        let is_plain = splices.is_empty();
         let make = || {
             let part = Part {
                 shards: shard.into_iter().collect(),
-                ..part(node, Text::Original)
+                ..part(node, self.spliced(splices))
             };
             Arc::new(self.plan(vec![part], Merge::Relay))
         };
         let at = shard.map_or(Ok(0), |shard| usize::try_from(shard.0));
-        Some(match at.ok().and_then(|at| tables.ready.get(at)) {
+        let kept = at.ok().filter(|_| is_plain).and_then(|at| tables.ready.get(at));
+        Ok(Some(match kept {
             Some(kept) => Arc::clone(kept.get_or_init(make)),
             None => make(),
-        })
-    }
-
-    fn one_table(&self, tables: &Tables) -> Result<Option<Plan>, Fault> {
-        let Some((node, shard)) = self.one_place(tables) else {
-            return Ok(None);
-        };
-        let part = Part {
-            shards: shard.into_iter().collect(),
-            ..part(node, self.spliced(self.fixed_splices(false)?))
-        };
-        Ok(Some(self.plan(vec![part], Merge::Relay)))
+        }))
     }
 
     fn tables(&mut self, tables: &Tables) -> Bound {
-        if let Some(plan) = self.one_table(tables)? {
-            return Ok(plan);
-        }
         let shards = self.shards(tables)?;
         let hinted = tables.shard_hint.is_some() || tables.key_hint.is_some();
         let separate = tables.tables.iter().any(|t| {

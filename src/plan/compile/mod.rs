@@ -124,7 +124,7 @@ pub(super) struct Tables {
     /// The first table is the target of a write.
     pub key_hint: Option<String>,
     pub shard_hint: Option<i32>,
-    /// Plans made already, by shard: see `Binder::ready`.
+    /// Plans made already, by shard: see `Binder::one_table`.
     pub ready: [OnceLock<Arc<Plan>>; READY],
 }
 
