@@ -85,18 +85,9 @@ pub fn lowering(data: &[u8]) {
     let Ok(sql) = std::str::from_utf8(data) else {
         return;
     };
-    let mut view = SessionView {
-        database: snapshot().database("shop").expect("the database").clone(),
-        search_path: vec!["public".into()],
-        time_zone: Some(jiff::tz::TimeZone::UTC),
-        standard_conforming_strings: !data.len().is_multiple_of(7),
-        read_hint: None,
-        key_hint: None,
-        read_only: false,
-        names: plan::LogicalNames::default(),
-        now_us: NOW_US,
-        fingerprint: 0,
-    };
+    let database = snapshot().database("shop").expect("the database").clone();
+    let mut view = SessionView::fresh(database, NOW_US);
+    view.standard_conforming_strings = !data.len().is_multiple_of(7);
     view.seal();
     let planner = Planner::default();
     for piece in plan::split(sql, view.standard_conforming_strings) {

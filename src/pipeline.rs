@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::model::Fault;
-use crate::plan::{Merge, Moment, Params, Plan, Planned, SessionView, Statement, Text};
+use crate::model::{Code, Fault};
+use crate::plan::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Statement, Text};
 
 use crate::execute::scatter;
 pub use crate::execute::{
@@ -28,7 +28,13 @@ pub fn bind(
         in_transaction: hold.now_us().is_some() && hold.nodes().len() > 1,
         next_id,
     };
-    statement.bind(view, params, &mut moment)
+    let plan = statement.bind(view, params, &mut moment)?;
+    let unwritten = |part: &&Part| matches!(&part.text, Text::Spliced(text) if !view.text.can_write(text));
+    if plan.parts.iter().any(|part| unwritten(&part)) {
+        let message = "the statement names tables by characters that client_encoding doesn't have";
+        return Err(Fault::new(Code::UNREADABLE, message).hint("SET client_encoding = 'UTF8'"));
+    }
+    Ok(plan)
 }
 
 /// What servers must know of a plan of one part.
@@ -58,13 +64,13 @@ pub async fn run(
         Box::pin(hold.take_snapshot()).await?;
     }
     let Some(task) = task(plan) else {
-        let told = Box::pin(scatter(hold, plan, text.as_bytes(), Request::Simple, client)).await?;
+        let told = Box::pin(scatter(hold, plan, text, Request::Simple, client)).await?;
         return Ok(told.rows());
     };
     let message = match (plan.parts.first().map(|part| &part.text), message) {
         (Some(Text::Original) | None, Some(message)) => Cow::Borrowed(message),
-        (Some(Text::Original) | None, None) => Cow::Owned(query(text)),
-        (Some(Text::Spliced(spliced)), _) => Cow::Owned(query(spliced)),
+        (Some(Text::Original) | None, None) => Cow::Owned(query(hold, text)),
+        (Some(Text::Spliced(spliced)), _) => Cow::Owned(query(hold, spliced)),
     };
     simple(hold, task, &message, client).await
 }
@@ -78,15 +84,16 @@ pub async fn run_bound(
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
     hold.take_snapshot().await?;
-    scatter(hold, plan, text.as_bytes(), request, client).await
+    scatter(hold, plan, text, request, client).await
 }
 
 /// A Query message.
-fn query(text: &str) -> Vec<u8> {
+fn query(hold: &Hold, text: &str) -> Vec<u8> {
+    let text = hold.text.written(text);
     let mut message = Vec::with_capacity(text.len() + 6);
     message.push(b'Q');
     message.extend_from_slice(&(text.len() as u32 + 5).to_be_bytes());
-    message.extend_from_slice(text.as_bytes());
+    message.extend_from_slice(&text);
     message.push(0);
     message
 }

@@ -21,10 +21,11 @@ pub struct Described {
 pub async fn describe(
     hold: &mut Hold,
     node: NodeId,
-    text: &[u8],
+    text: &str,
     types: &[u32],
     client: &mut Client<'_>,
 ) -> Result<Described, Failure> {
+    let text = &*hold.text.written(text);
     let key = super::statement_key(text, types, &hold.settings, hold.database.catalog.epoch);
     let mut seat = hold.seat(node, Role::Any).await?;
     let (name, fresh) = seat.lease.prepare(key);

@@ -72,7 +72,7 @@ pub async fn open(
 ) -> Result<Fetching, Failure> {
     hold.take_snapshot().await?;
     let settings = Arc::clone(&hold.settings);
-    let epoch = hold.database.catalog.epoch;
+    let (epoch, written) = (hold.database.catalog.epoch, hold.text);
     let number = hold.next_portal();
     let portal = format!("margay_portal_{number}");
     let mut seats = hold.seats(&nodes(plan), plan.role).await?;
@@ -87,7 +87,7 @@ pub async fn open(
             Text::Original => text,
             Text::Spliced(spliced) => spliced,
         };
-        let text = text.as_bytes().get(offset..).unwrap_or_default();
+        let text = &*written.written(text.get(offset..).unwrap_or_default());
         // A text that holds this moment's time isn't kept.
         let (name, fresh) = if plan.once {
             (StatementName::from(""), true)

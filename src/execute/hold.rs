@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 
 use crate::backend::{Fleet, Frame, Lease, Now, Settings, TxStatus, Want};
-use crate::model::{Fault, NodeId};
+use crate::model::{ClientText, Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
 use crate::wire::postgres::frontend;
@@ -25,6 +25,8 @@ pub struct Hold {
     nodes: Vec<NodeId>,
     /// What the client has set, SET LOCAL not included.
     pub settings: Arc<Settings>,
+    /// How statements are written for servers, which take them in the client's encoding.
+    pub text: ClientText,
     pub txn: Txn,
     pub using: Arc<Using>,
     /// Servers that answered the current statement (`n_user/primary`).
@@ -62,6 +64,7 @@ impl Hold {
             database,
             nodes,
             settings: Arc::default(),
+            text: ClientText::default(),
             txn: Txn::Idle,
             using: Arc::default(),
             answered: Vec::new(),

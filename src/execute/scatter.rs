@@ -77,7 +77,7 @@ impl Told {
 pub async fn scatter(
     hold: &mut Hold,
     plan: &Plan,
-    text: &[u8],
+    text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
@@ -122,7 +122,7 @@ pub async fn scatter(
 async fn run(
     hold: &mut Hold,
     plan: &Plan,
-    text: &[u8],
+    text: &str,
     request: Request<'_>,
     client: &mut Client<'_>,
 ) -> Result<Told, Failure> {
@@ -131,6 +131,7 @@ async fn run(
     nodes.dedup();
     let settings = std::sync::Arc::clone(&hold.settings);
     let epoch = hold.database.catalog.epoch;
+    let written = hold.text;
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
     for (index, part) in plan.parts.iter().enumerate() {
@@ -140,9 +141,9 @@ async fn run(
         lane.parts.push_back(index);
         let text = match &part.text {
             Text::Original => text,
-            Text::Spliced(spliced) => spliced.as_bytes(),
+            Text::Spliced(spliced) => spliced,
         };
-        queue(lane, plan, text, request, (&settings, epoch));
+        queue(lane, plan, &written.written(text), request, (&settings, epoch));
     }
     // The shell goes before all others: what it refuses it refuses in the words of the logical schema, and
     // two clients' DDL on one table meets there first, not in another order on each node.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use encoding_rs as rs;
 
 /// An encoding other than UTF-8 in which each ASCII byte is that character and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Encoding {
     name: &'static str,
     /// None: ISO 8859-1, whose bytes are the first 256 characters of Unicode.
@@ -82,6 +82,85 @@ impl Encoding {
                 let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
                 bytes.map(Cow::Owned)
             }
+        }
+    }
+}
+
+/// How the text that a client sends relates to the servers' text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClientText {
+    /// The same encoding, or none is ever converted.
+    #[default]
+    AsServers,
+    /// The servers have UTF-8, the client this.
+    Converted(Encoding),
+    /// The client sends UTF-8 and the servers have something else.
+    Utf8,
+    /// Nothing beyond ASCII can be read.
+    Foreign,
+}
+
+impl ClientText {
+    /// By the names of `client_encoding` and `server_encoding`, as servers report them.
+    pub fn of(client: &str, server: &str) -> ClientText {
+        let converts = |name: &str| name != "SQL_ASCII";
+        if client == server || !converts(client) || !converts(server) {
+            return ClientText::AsServers;
+        }
+        match (client, Encoding::by_name(client)) {
+            (_, Some(encoding)) if server == "UTF8" => ClientText::Converted(encoding),
+            ("UTF8", _) => ClientText::Utf8,
+            (_, _) => ClientText::Foreign,
+        }
+    }
+
+    /// A statement as the client sent it. None: it can't be read.
+    pub fn read(self, sql: &[u8]) -> Option<Cow<'_, str>> {
+        match self {
+            ClientText::AsServers | ClientText::Utf8 => std::str::from_utf8(sql).ok().map(Cow::Borrowed),
+            ClientText::Converted(encoding) => encoding.decode(sql),
+            ClientText::Foreign if sql.is_ascii() => std::str::from_utf8(sql).ok().map(Cow::Borrowed),
+            ClientText::Foreign => None,
+        }
+    }
+
+    /// The bytes of a statement for a server that takes it as this client's. `can_write` tells whether all of
+    /// its characters can be.
+    pub fn written(self, sql: &str) -> Cow<'_, [u8]> {
+        let encoded = match self {
+            ClientText::Converted(encoding) => encoding.encode(sql),
+            ClientText::AsServers | ClientText::Utf8 | ClientText::Foreign => None,
+        };
+        encoded.unwrap_or(Cow::Borrowed(sql.as_bytes()))
+    }
+
+    pub fn can_write(self, sql: &str) -> bool {
+        match self {
+            ClientText::AsServers | ClientText::Utf8 => true,
+            ClientText::Converted(encoding) => encoding.encode(sql).is_some(),
+            ClientText::Foreign => sql.is_ascii(),
+        }
+    }
+
+    /// A parameter's text in the servers' encoding. None: it isn't known what they make of it.
+    pub fn parameter(self, bytes: Box<[u8]>) -> Option<Box<[u8]>> {
+        match self {
+            _ if bytes.is_ascii() => Some(bytes),
+            ClientText::AsServers => Some(bytes),
+            ClientText::Converted(encoding) => {
+                let text = encoding.decode(&bytes)?;
+                Some(text.as_bytes().into())
+            }
+            ClientText::Utf8 | ClientText::Foreign => None,
+        }
+    }
+
+    /// Likewise for what stands in a statement that `read` has read.
+    pub fn literal(self, bytes: Box<[u8]>) -> Option<Box<[u8]>> {
+        match self {
+            _ if bytes.is_ascii() => Some(bytes),
+            ClientText::AsServers | ClientText::Converted(_) => Some(bytes),
+            ClientText::Utf8 | ClientText::Foreign => None,
         }
     }
 }

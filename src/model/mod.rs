@@ -11,7 +11,7 @@ pub mod names;
 pub mod oids;
 pub mod value;
 
-pub use encoding::Encoding;
+pub use encoding::{ClientText, Encoding};
 pub use fault::{Blame, Code, Fault};
 pub use ids::{DomainId, NodeId, ServerId, ShardId};
 pub use names::TableName;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use quick_cache::sync::Cache;
 
-use crate::model::{Code, Fault, NodeId};
+use crate::model::{ClientText, Code, Fault, NodeId};
 use crate::topology::{Database, Layout};
 
 use super::bind::Binder;
@@ -189,6 +189,7 @@ impl SessionView {
             search_path: vec!["public".into()],
             time_zone: Some(jiff::tz::TimeZone::UTC),
             standard_conforming_strings: true,
+            text: ClientText::default(),
             read_hint: None,
             key_hint: None,
             read_only: false,
@@ -213,7 +214,7 @@ impl SessionView {
             .as_ref()
             .map(jiff::tz::TimeZone::iana_name)
             .hash(&mut hash);
-        self.standard_conforming_strings.hash(&mut hash);
+        (self.standard_conforming_strings, self.text).hash(&mut hash);
         self.read_hint.hash(&mut hash);
         self.key_hint.hash(&mut hash);
         self.read_only.hash(&mut hash);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Fault, NodeId, ShardId};
+use crate::model::{ClientText, Fault, NodeId, ShardId};
 
 use super::copy::{CopyIn, CopyOut};
 
@@ -210,6 +210,8 @@ pub struct SessionView {
     /// None: the session's TimeZone isn't one that can be computed with here; local times stay unread.
     pub time_zone: Option<jiff::tz::TimeZone>,
     pub standard_conforming_strings: bool,
+    /// How the client's text is read.
+    pub text: ClientText,
     /// Hints given by `SET margay.read` and `SET margay.key`.
     pub read_hint: Option<ReadHint>,
     pub key_hint: Option<Box<str>>,

@@ -56,12 +56,14 @@ fn shared_servers() -> Arc<Servers> {
     servers
 }
 
-/// `lefts` is on node 0, `rights` on node 1, `spread` on both by `id mod 2`, `everywhere` on both.
+/// `lefts` is on node 0, `rights` on node 1, `spread` on both by `id mod 2`, `named` by the CRC of its
+/// note, `everywhere` on both.
 pub const TABLES: &str = "
     CREATE TABLE lefts (id bigint PRIMARY KEY, note text);
     CREATE TABLE rights (id bigint PRIMARY KEY, note text);
     CREATE TABLE spread (id bigint PRIMARY KEY, note text);
-    CREATE TABLE everywhere (id bigint PRIMARY KEY, note text);";
+    CREATE TABLE everywhere (id bigint PRIMARY KEY, note text);
+    CREATE TABLE named (id bigint, note text PRIMARY KEY);";
 
 pub async fn proxy() -> Proxy {
     let servers = tokio::task::spawn_blocking(shared_servers)
@@ -160,7 +162,17 @@ fn snapshot(servers: &Servers, database: &str) -> Snapshot {
         place: vec![NodeId(0), NodeId(1)],
         nodes: vec![NodeId(0), NodeId(1)],
     };
+    let by_name = Sharding {
+        key: vec![KeyColumn {
+            column: "note".into(),
+            ty: Some(KeyType::Text),
+        }],
+        scheme: Scheme::Hash(Hash::new(HashFunction::Crc32, 2)),
+        group: 1,
+        ..sharding.clone()
+    };
     let tables = [
+        ("named", 2, Spread::Sharded(Arc::new(by_name))),
         ("lefts", 0, Spread::Whole(NodeId(0))),
         ("rights", 1, Spread::Whole(NodeId(1))),
         ("spread", 2, Spread::Sharded(Arc::new(sharding))),

@@ -49,6 +49,7 @@ impl Binder<'_, '_> {
             slots: &self.literals,
             params: self.params,
             time_zone: self.view.time_zone.as_ref(),
+            text: self.view.text,
             untyped: &self.compiled.untyped,
         }
     }

@@ -9,7 +9,7 @@ mod times;
 
 use jiff::tz::TimeZone;
 
-use crate::model::{KeyType, Value};
+use crate::model::{ClientText, KeyType, Value};
 
 use binary::{binary, binary_array};
 pub use modifier::assigned;
@@ -37,6 +37,7 @@ pub struct Constants<'a> {
     pub slots: &'a [(SlotKind, &'a str)],
     pub params: &'a Params<'a>,
     pub time_zone: Option<&'a TimeZone>,
+    pub text: ClientText,
     /// Parameters whose type, where the client declares none, is for the server to find: they stand
     /// in places that may want different ones.
     pub untyped: &'a [u16],
@@ -73,7 +74,7 @@ impl Constants<'_> {
             return Some(
                 shape::list_items(text)
                     .into_iter()
-                    .map(|(k, t)| literal(k, t, ty, self.time_zone))
+                    .map(|(k, t)| self.of_literal(literal(k, t, ty, self.time_zone)))
                     .collect(),
             );
         }
@@ -90,6 +91,7 @@ impl Constants<'_> {
 
     /// The elements of a constant array (`ANY ($1)`, `ANY ('{1,2}')`).
     pub fn array(&self, expr: &Expr, ty: KeyType) -> Option<Vec<Key>> {
+        let mut is_parameter = false;
         let text = match expr {
             Expr::Slot(i) => match self.slots.get(*i)? {
                 (SlotKind::String, text) => lex::unquote(text)?,
@@ -109,8 +111,10 @@ impl Constants<'_> {
                     }
                 }
                 if self.params.binary.get(i).copied().unwrap_or(false) {
-                    return binary_array(bytes, ty);
+                    let keys = binary_array(bytes, ty)?;
+                    return Some(keys.into_iter().map(|key| self.of_parameter(key)).collect());
                 }
+                is_parameter = true;
                 std::str::from_utf8(bytes).ok()?.to_string()
             }
             Expr::Cast { expr, ty: cast } => {
@@ -139,19 +143,33 @@ impl Constants<'_> {
                 if item.eq_ignore_ascii_case("null") {
                     return Some(Key::Null);
                 }
-                Some(text_value(item, ty, self.time_zone))
+                let key = text_value(item, ty, self.time_zone);
+                Some(if is_parameter {
+                    self.of_parameter(key)
+                } else {
+                    self.of_literal(key)
+                })
             })
             .collect()
+    }
+
+    /// Text as the servers will have it, on which placement is computed.
+    fn of_parameter(&self, key: Key) -> Key {
+        stored(key, |bytes| self.text.parameter(bytes))
+    }
+
+    fn of_literal(&self, key: Key) -> Key {
+        stored(key, |bytes| self.text.literal(bytes))
     }
 
     /// One constant as a value of the column's type.
     pub fn key(&self, expr: &Expr, ty: KeyType) -> Key {
         match expr {
             Expr::Slot(i) => match self.slots.get(*i) {
-                Some((kind, text)) => literal(*kind, text, ty, self.time_zone),
+                Some((kind, text)) => self.of_literal(literal(*kind, text, ty, self.time_zone)),
                 None => Key::Unknown,
             },
-            Expr::Param(n) => self.param(usize::from(*n) - 1, ty),
+            Expr::Param(n) => self.of_parameter(self.param(usize::from(*n) - 1, ty)),
             Expr::Null => Key::Null,
             Expr::Bool(b) if ty == KeyType::Bool => Key::Known(Value::Bool(*b)),
             Expr::Negate(inner) if self.is_integer(inner) && ty.is_integer() => {
@@ -239,6 +257,13 @@ impl Constants<'_> {
             Err(_) if ty == KeyType::Text => Key::Known(Value::Text((*bytes).into())),
             Err(_) => Key::Unknown,
         }
+    }
+}
+
+fn stored(key: Key, convert: impl Fn(Box<[u8]>) -> Option<Box<[u8]>>) -> Key {
+    match key {
+        Key::Known(Value::Text(bytes)) => convert(bytes).map_or(Key::Unknown, |t| Key::Known(Value::Text(t))),
+        Key::Known(_) | Key::Null | Key::Nothing | Key::Unknown => key,
     }
 }
 

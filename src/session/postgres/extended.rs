@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::command::ends_failed_transaction;
-use super::group::{Group, Item};
+use super::group::{Group, Item, Under};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
-use super::simple::utf8;
+use super::simple::statement_text;
 use super::statements::Prepared;
 use crate::model::{Code, Fault};
 use crate::pipeline::{self, Failure, Tier, Txn};
@@ -191,17 +191,17 @@ impl Session {
         types: Box<[u32]>,
     ) -> Result<Arc<Prepared>, Failure> {
         let view = self.view();
+        let sql = &*statement_text(query, view.text)?;
         // Drivers that prepare nothing by name send the same text again and again.
         if name.is_empty()
             && let Some(same) = self.extended.statements.get(name)
-            && same.statement.text.as_bytes() == query
+            && *same.statement.text == *sql
             && same.types == types
             && same.read_under == view.fingerprint
             && !matches!(self.hold.txn, Txn::Failed(_))
         {
             return Ok(Arc::clone(same));
         }
-        let sql = utf8(query)?;
         if name.is_empty() {
             // It is gone even if this Parse fails.
             self.extended.statements.remove(name);
@@ -299,9 +299,13 @@ impl Session {
         }
         let begun = Instant::now();
         let settings = Arc::clone(&self.hold.settings);
-        let epoch = self.hold.database.catalog.epoch;
+        let under = Under {
+            settings: &settings,
+            epoch: self.hold.database.catalog.epoch,
+            text: self.hold.text,
+        };
         let result = pipeline::batch(&mut self.hold, task, client!(self), |seat, exchange| {
-            group.queue(seat, exchange, &settings, epoch);
+            group.queue(seat, exchange, under);
         })
         .await;
         match &result {

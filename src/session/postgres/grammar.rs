@@ -28,7 +28,7 @@ impl Session {
             .await?;
         lease.apply_settings(&self.hold.settings).await?;
         let text = [BEFORE, sql].concat();
-        frontend::parse(lease.write_buf(), b"", text.as_bytes(), []);
+        frontend::parse(lease.write_buf(), b"", &self.hold.text.written(&text), []);
         frontend::sync(lease.write_buf());
         match lease.collect().await {
             Ok(_) => Ok(()),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::statements::Prepared;
 use super::words;
 use crate::backend::{Lease, Settings, StatementName};
-use crate::model::NodeId;
+use crate::model::{ClientText, NodeId};
 use crate::pipeline::{Exchange, Expect, Failure, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
@@ -66,6 +66,15 @@ pub(super) struct Group {
     pub sql: Option<Arc<str>>,
     /// Names of statements that its items gave another meaning: before which item, and what they meant.
     pub renamed: Vec<(usize, Box<[u8]>, Option<Arc<Prepared>>)>,
+}
+
+/// What the session is like when a group is queued.
+#[derive(Clone, Copy)]
+pub(super) struct Under<'a> {
+    pub settings: &'a Arc<Settings>,
+    /// Of the catalog.
+    pub epoch: u64,
+    pub text: ClientText,
 }
 
 impl Group {
@@ -181,9 +190,8 @@ impl Group {
     }
 
     /// Writes the messages and notes the answers that are owed for them.
-    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, settings: &Arc<Settings>, epoch: u64) {
+    pub fn queue(&self, seat: &mut Seat, exchange: &mut Exchange, under: Under<'_>) {
         let lease = &mut seat.lease;
-        let key = (settings, epoch);
         // The unnamed statement as it stands on this connection, if this group has put it there.
         let mut unnamed: Option<&Arc<Prepared>> = None;
         for item in &self.items {
@@ -195,7 +203,7 @@ impl Group {
                     unnamed = Some(statement);
                 }
                 Item::Parse { statement, .. } => {
-                    let (_, fresh) = ensure(lease, statement, None, key, exchange, true);
+                    let (_, fresh) = ensure(lease, statement, None, under, exchange, true);
                     if !fresh {
                         exchange
                             .expect
@@ -206,7 +214,7 @@ impl Group {
                     if unnamed.is_some_and(|u| Arc::ptr_eq(u, statement)) {
                         frontend::describe(lease.write_buf(), Target::Statement, b"");
                     } else {
-                        let (name, _) = ensure(lease, statement, None, key, exchange, false);
+                        let (name, _) = ensure(lease, statement, None, under, exchange, false);
                         frontend::describe(lease.write_buf(), Target::Statement, name.as_bytes());
                     }
                     exchange
@@ -226,14 +234,15 @@ impl Group {
                     } else if let (Some(text), true) = (text, once) {
                         unnamed = None;
                         let types = statement.types_to_send(text.as_bytes());
-                        frontend::parse(lease.write_buf(), b"", text.as_bytes(), types.iter().copied());
+                        let text = under.text.written(text);
+                        frontend::parse(lease.write_buf(), b"", &text, types.iter().copied());
                         exchange.expect.push_back(Expect::Parse { pass: false });
                         start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, b"", &bind);
                         }
                     } else {
-                        let (name, _) = ensure(lease, statement, text.as_deref(), key, exchange, false);
+                        let (name, _) = ensure(lease, statement, text.as_deref(), under, exchange, false);
                         start = lease.write_buf().len();
                         if let Ok(Message::Bind(bind)) = frontend::decode(b'B', frame.body()) {
                             frontend::rebind(lease.write_buf(), bind.portal, name.as_bytes(), &bind);
@@ -272,7 +281,11 @@ fn ensure(
     lease: &mut Lease,
     statement: &Prepared,
     text: Option<&str>,
-    (settings, epoch): (&Arc<Settings>, u64),
+    Under {
+        settings,
+        epoch,
+        text: client_text,
+    }: Under<'_>,
     exchange: &mut Exchange,
     pass: bool,
 ) -> (StatementName, bool) {
@@ -286,9 +299,10 @@ fn ensure(
     };
     let (name, fresh) = lease.prepare(key);
     if fresh {
-        let text = text.unwrap_or(own).as_bytes();
-        let types = statement.types_to_send(text);
-        frontend::parse(lease.write_buf(), name.as_bytes(), text, types.iter().copied());
+        let text = text.unwrap_or(own);
+        let types = statement.types_to_send(text.as_bytes());
+        let text = client_text.written(text);
+        frontend::parse(lease.write_buf(), name.as_bytes(), &text, types.iter().copied());
         exchange.expect.push_back(Expect::Parse { pass });
     }
     (name, fresh)

@@ -55,8 +55,7 @@ impl Session {
                 self.run_group(group, more).await?;
                 let types = statement.types.clone();
                 let hold = &mut self.hold;
-                let described =
-                    pipeline::describe(hold, describe.node, text.as_bytes(), &types, client!(self)).await?;
+                let described = pipeline::describe(hold, describe.node, &text, &types, client!(self)).await?;
                 let mut out = BytesMut::new();
                 backend::parameter_description(&mut out, &described.types);
                 put_description(&mut out, described.rows.as_deref());
@@ -167,8 +166,7 @@ impl Session {
             Text::Spliced(text) => text,
         };
         let (hold, types) = (&mut self.hold, &statement.types);
-        let described =
-            pipeline::describe(hold, describe.node, text.as_bytes(), types, client!(self)).await?;
+        let described = pipeline::describe(hold, describe.node, text, types, client!(self)).await?;
         let _ = statement.described.set(described);
         Ok(())
     }

@@ -340,6 +340,7 @@ impl Session {
             read_only,
         );
         view.names = self.names();
+        self.hold.text = view.text;
         let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),

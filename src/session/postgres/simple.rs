@@ -1,12 +1,13 @@
 //! The simple protocol: one message, one or more statements.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::words;
-use crate::model::{Code, Fault};
+use crate::model::{ClientText, Code, Fault};
 use crate::pipeline::{self, Failure, Tier, Txn};
 use crate::plan::{self, Command, Params, Plan, Planned, Statement, Text};
 use crate::wire::postgres::backend;
@@ -31,8 +32,8 @@ impl Session {
     // built, and moved, for each.
 
     async fn statements(&mut self, frame: &Frame) -> Result<(), Failure> {
-        let sql = query_text(frame)?;
         let view = self.view();
+        let sql = &*query_text(frame, view.text)?;
         let whole = sql.trim_end().strip_suffix(';').unwrap_or(sql);
         if memchr::memchr(b';', whole.as_bytes()).is_none() {
             let statement = match self.read_now(sql) {
@@ -67,7 +68,7 @@ impl Session {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
             self.catalog_changed |= plan.changes_catalog;
-            self.record(query_text(frame)?, Tier::Single, begun, &result);
+            self.record(whole, Tier::Single, begun, &result);
             return result.map(drop);
         }
         self.judge(texts, whole).await?;
@@ -238,20 +239,26 @@ impl Session {
 }
 
 /// The text of a Query message.
-fn query_text(frame: &Frame) -> Result<&str, Fault> {
+fn query_text(frame: &Frame, text: ClientText) -> Result<Cow<'_, str>, Fault> {
     let body = frame.body();
-    let text = match body.split_last() {
-        Some((0, text)) if memchr::memchr(0, text).is_none() => text,
-        Some(_) | None => return Err(Fault::new(Code::PROTOCOL, "invalid string in message")),
-    };
-    utf8(text)
+    match body.split_last() {
+        Some((0, sql)) if memchr::memchr(0, sql).is_none() => statement_text(sql, text),
+        Some(_) | None => Err(Fault::new(Code::PROTOCOL, "invalid string in message")),
+    }
 }
 
-/// A statement's text. Other encodings than UTF-8 can't be read safely.
-pub(super) fn utf8(text: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(text).map_err(|_| {
-        Fault::new(Code::PROTOCOL, "invalid byte sequence for encoding \"UTF8\"")
-            .sqlstate("22021")
-            .hint("send statements in UTF-8")
+/// A statement's text, from the client's encoding. What can't be read exactly is refused.
+pub(super) fn statement_text(sql: &[u8], text: ClientText) -> Result<Cow<'_, str>, Fault> {
+    text.read(sql).ok_or_else(|| match text {
+        ClientText::Foreign => Fault::new(
+            Code::UNREADABLE,
+            "characters outside ASCII can't be read in statements of this client_encoding",
+        )
+        .hint("SET client_encoding = 'UTF8', or give them as parameters"),
+        ClientText::AsServers | ClientText::Utf8 | ClientText::Converted(_) => {
+            Fault::new(Code::PROTOCOL, "invalid byte sequence for encoding \"UTF8\"")
+                .sqlstate("22021")
+                .hint("send statements in the encoding that client_encoding names")
+        }
     })
 }

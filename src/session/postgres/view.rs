@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::parameters::name_list;
 use crate::backend::Settings;
+use crate::model::ClientText;
 use crate::pipeline::Statuses;
 use crate::plan::{LogicalNames, ReadHint, SessionView};
 use crate::topology::Database;
@@ -44,6 +45,10 @@ pub(super) fn view(
         search_path,
         time_zone: jiff::tz::TimeZone::get(zone).ok(),
         standard_conforming_strings: statuses.get("standard_conforming_strings") != Some(b"off"),
+        text: ClientText::of(
+            statuses.text("client_encoding").unwrap_or("UTF8"),
+            statuses.text("server_encoding").unwrap_or("UTF8"),
+        ),
         read_hint: hints.read,
         key_hint: hints.key.clone(),
         read_only,
@@ -68,14 +73,10 @@ fn fingerprint(epoch: u64, view: &SessionView, zone: &str, statuses: &Statuses) 
         &view.search_path,
         zone,
         view.standard_conforming_strings,
+        view.text,
     )
         .hash(&mut hasher);
     (view.read_hint, &view.key_hint, view.read_only).hash(&mut hasher);
-    (
-        statuses.get("DateStyle"),
-        statuses.get("IntervalStyle"),
-        statuses.get("client_encoding"),
-    )
-        .hash(&mut hasher);
+    (statuses.get("DateStyle"), statuses.get("IntervalStyle")).hash(&mut hasher);
     hasher.finish()
 }
