@@ -148,7 +148,7 @@ async fn bring(
             Class::MaterializedView => format!("DROP MATERIALIZED VIEW IF EXISTS {schema}.{object} CASCADE;"),
             // Its name is a signature, quoted as need be.
             Class::Function | Class::RowFunction => format!("DROP ROUTINE IF EXISTS {name} CASCADE;"),
-            Class::ForeignKey => match name.split_once(' ') {
+            Class::ForeignKey => match parts(name) {
                 Some((table, constraint)) => format!(
                     "ALTER TABLE IF EXISTS {schema}.{} DROP CONSTRAINT IF EXISTS {};",
                     identifier(table),
@@ -247,7 +247,7 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
                 Class::Schema | Class::Public | Class::Extension | Class::Type => None,
                 Class::Function | Class::RowFunction | Class::View | Class::Sequence => None,
                 Class::Table | Class::MaterializedView => Some(name.as_str()),
-                Class::ForeignKey => name.split_once(' ').map(|(table, _)| table),
+                Class::ForeignKey => parts(name).map(|(table, _)| table),
             };
             let Some(table) = table else {
                 out.insert((*class, schema.clone(), name.clone()), (place, text.clone()));
@@ -266,8 +266,8 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
                 .find(|node| nodes.contains_key(node))
                 .is_some_and(|node| node == id && bears(database, &logical, node) == physical);
             if is_bearer {
-                let name = match name.split_once(' ') {
-                    Some((_, constraint)) => format!("{} {constraint}", logical.table),
+                let name = match parts(name) {
+                    Some((_, constraint)) => format!("{}{BETWEEN}{constraint}", logical.table),
                     None => logical.table.to_string(),
                 };
                 out.insert((*class, logical.schema.to_string(), name), (place, text));
@@ -275,6 +275,15 @@ async fn wanted(shared: &Shared, snapshot: &Snapshot, database: &Database) -> Re
         }
     }
     Ok(out)
+}
+
+/// Between the names of a table and of its foreign key (`shell_sql` writes it); names hold blanks, and no control
+/// characters in earnest.
+const BETWEEN: char = '\u{1}';
+
+/// The table and the constraint of a foreign key's name.
+fn parts(name: &str) -> Option<(&str, &str)> {
+    name.split_once(BETWEEN)
 }
 
 /// The table on a node that stands for a logical one.

@@ -135,7 +135,7 @@ fn definitions_sql() -> String {
                 CASE WHEN NOT c.relispopulated THEN ' WITH NO DATA' END), {INDEXES}"
         ),
     );
-    let foreign_keys = "SELECT k.oid, 'foreign key', n.nspname::text, format('%s %s', c.relname, k.conname), \
+    let foreign_keys = "SELECT k.oid, 'foreign key', n.nspname::text, c.relname || chr(1) || k.conname, \
             format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s;', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)) \
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE k.contype = 'f' AND k.conparentid = 0 AND n.nspname <> 'margay'";

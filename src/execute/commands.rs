@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::backend::{Lease, Settings};
-use crate::model::{Code, Fault};
+use crate::model::{Code, Fault, identifier};
 use crate::plan::{Isolation, Role, SetCommand, TxnModes};
 use crate::wire::postgres::frontend;
 
@@ -112,16 +112,18 @@ impl Hold {
     }
 
     pub async fn savepoint(&mut self, name: &str) -> Result<(), Failure> {
-        let modes = match &self.txn {
-            Txn::Open(block) if !block.implicit => block.modes,
+        let (modes, local) = match &self.txn {
+            Txn::Open(block) if !block.implicit => (block.modes, block.local.clone()),
             Txn::Idle | Txn::Open(_) => return Err(needs_block("SAVEPOINT")),
             Txn::Failed(_) => return Err(aborted()),
         };
-        self.on_branches(&format!("SAVEPOINT {}", quoted(name))).await?;
+        self.on_branches(&format!("SAVEPOINT {}", identifier(name)))
+            .await?;
         let settings = Arc::clone(&self.settings);
         self.log(Logged::Savepoint {
             name: name.into(),
             settings,
+            local,
             modes,
         });
         Ok(())
@@ -135,7 +137,7 @@ impl Hold {
             Txn::Failed(_) => return Err(aborted()),
         };
         let at = self.known_savepoint(name, at)?;
-        self.on_branches(&format!("RELEASE SAVEPOINT {}", quoted(name)))
+        self.on_branches(&format!("RELEASE SAVEPOINT {}", identifier(name)))
             .await?;
         if let Some(block) = self.txn.block_mut() {
             // It and those set after it are gone; what was SET since stays.
@@ -165,13 +167,20 @@ impl Hold {
                 .hint("ROLLBACK and run the transaction again"),
             ));
         }
-        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {}", quoted(name)))
+        self.on_branches(&format!("ROLLBACK TO SAVEPOINT {}", identifier(name)))
             .await?;
         self.note_news_of_a_branch();
         if let Some(block) = self.txn.block_mut() {
             block.log.truncate(at + 1);
-            if let Some(Logged::Savepoint { settings, modes, .. }) = block.log.get(at) {
+            if let Some(Logged::Savepoint {
+                settings,
+                local,
+                modes,
+                ..
+            }) = block.log.get(at)
+            {
                 self.settings = Arc::clone(settings);
+                block.local.clone_from(local);
                 block.modes = *modes;
             }
         }
@@ -256,6 +265,16 @@ impl Hold {
                 self.on_branches_telling(&sql, Some(client)).await?;
                 self.log(Logged::Set(sql.into()));
             }
+        }
+        let within = self.txn.block_mut().map(|block| &mut block.local);
+        if let Some(local) = within.filter(|local| command.local || local.is_some()) {
+            let mut effective = Settings::clone(local.as_ref().unwrap_or(&self.settings));
+            let command = SetCommand {
+                local: false,
+                ..command.clone()
+            };
+            changed(&mut effective, &command, startup);
+            *local = Some(Arc::new(effective));
         }
         if !command.local {
             self.settings = after;
@@ -350,11 +369,6 @@ fn changed(settings: &mut Settings, command: &SetCommand, startup: &Settings) ->
             }
         }
     }
-}
-
-/// A name as PostgreSQL reads it back unchanged.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 pub(super) fn serializable(database: &str) -> Fault {

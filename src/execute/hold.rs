@@ -283,16 +283,16 @@ impl Hold {
         self.txn.block().map(|block| block.now_us)
     }
 
-    /// The open transaction has (or may have) a SET LOCAL ROLE or SESSION AUTHORIZATION.
-    pub fn sets_role_locally(&self) -> bool {
-        let log = self.txn.block().map_or(&[][..], |block| &block.log);
-        log.iter().any(|entry| match entry {
-            Logged::Set(text) => {
-                let text = text.to_ascii_lowercase();
-                text.contains("role") || text.contains("authorization")
-            }
-            Logged::Savepoint { .. } => false,
-        })
+    /// The transaction reads as of one moment, which may be before it has a lock.
+    pub fn has_snapshot(&self) -> bool {
+        let block = self.txn.block();
+        block.is_some_and(|block| block.isolation(&self.settings) != Isolation::ReadCommitted)
+    }
+
+    /// The settings as the next statement finds them, SET LOCAL included.
+    pub fn effective_settings(&self) -> &Arc<Settings> {
+        let local = self.txn.block().and_then(|block| block.local.as_ref());
+        local.unwrap_or(&self.settings)
     }
 
     /// Microseconds since 2000-01-01 UTC.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::backend::Frame;
 use crate::model::{Code, Fault};
+use crate::wire::postgres::frontend;
 
 use super::{Client, Failure, Seat};
 
@@ -48,6 +49,12 @@ impl Lane {
             parts: VecDeque::new(),
             quiet,
         }
+    }
+
+    /// A statement of Margay's own, before the parts that are queued after it.
+    pub fn queue_quietly(&mut self, sql: &str) {
+        frontend::query(self.seat.lease.write_buf(), sql.as_bytes());
+        self.quiet += 1;
     }
 
     pub fn is_done(&self) -> bool {

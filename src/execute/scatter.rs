@@ -132,8 +132,14 @@ async fn run(
     let settings = std::sync::Arc::clone(&hold.settings);
     let epoch = hold.database.catalog.epoch;
     let written = hold.text;
+    if plan.lock.is_some() && hold.has_snapshot() {
+        return Err(unordered().into());
+    }
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
+    if let Some(lock) = &plan.lock {
+        lanes.iter_mut().for_each(|lane| lane.queue_quietly(lock));
+    }
     for (index, part) in plan.parts.iter().enumerate() {
         let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else {
             continue;
@@ -152,7 +158,9 @@ async fn run(
     if let Some(at) = lanes.iter().position(leads) {
         lanes.swap(0, at);
     }
-    let leading = usize::from(lanes.len() > 1 && lanes.first().is_some_and(leads));
+    // Likewise of writers of the same copies: whoever is first on the first node is so everywhere.
+    let first = plan.merge == Merge::Same && plan.writes;
+    let leading = usize::from(lanes.len() > 1 && (first || lanes.first().is_some_and(leads)));
     let result = match &plan.merge {
         Merge::Rows(rule) => {
             send(&mut lanes).await;
@@ -190,6 +198,14 @@ async fn run(
     let wrote = plan.writes && result.is_ok();
     lanes.into_iter().for_each(|lane| hold.leave(lane.seat, wrote));
     result
+}
+
+fn unordered() -> Fault {
+    Fault::new(
+        Code::ISOLATION_ACROSS_NODES,
+        "a write to a broadcast table by what it holds, in a transaction that reads as of its beginning",
+    )
+    .hint("Use READ COMMITTED, or insert and delete whole rows.")
 }
 
 /// All servers begin at once; what a broken connection says comes up when it is read.

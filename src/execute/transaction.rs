@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::backend::{Lease, Settings};
-use crate::model::NodeId;
+use crate::model::{NodeId, identifier};
 use crate::plan::{Isolation, TxnModes};
 
 use super::oids::OwnOids;
@@ -58,6 +58,8 @@ pub struct Block {
     pub(super) branches: Vec<Branch>,
     /// The session's settings when it began: a rollback brings them back.
     pub(super) before: Arc<Settings>,
+    /// The session's settings under what was SET LOCAL; None: nothing was.
+    pub(super) local: Option<Arc<Settings>>,
     /// Microseconds since 2000-01-01 UTC: the transaction's `now()` for planning.
     pub now_us: i64,
     /// Declared cursors and where they are.
@@ -77,6 +79,7 @@ pub(super) enum Logged {
     Savepoint {
         name: Box<str>,
         settings: Arc<Settings>,
+        local: Option<Arc<Settings>>,
         modes: TxnModes,
     },
 }
@@ -100,6 +103,7 @@ impl Block {
             log: Vec::new(),
             branches: Vec::new(),
             before,
+            local: None,
             now_us,
             cursors: Vec::new(),
             snapshot_taken: false,
@@ -124,7 +128,7 @@ impl Block {
                 Logged::Set(text) => sql.push_str(text),
                 Logged::Savepoint { name, .. } => {
                     sql.push_str("SAVEPOINT ");
-                    sql.push_str(&super::commands::quoted(name));
+                    sql.push_str(&identifier(name));
                 }
             }
         }

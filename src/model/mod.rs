@@ -14,5 +14,5 @@ pub mod value;
 pub use encoding::{ClientText, Encoding};
 pub use fault::{Blame, Code, Fault};
 pub use ids::{DomainId, NodeId, ServerId, ShardId};
-pub use names::TableName;
+pub use names::{TableName, identifier};
 pub use value::{KeyType, Value};

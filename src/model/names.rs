@@ -19,6 +19,11 @@ impl TableName {
     }
 }
 
+/// A name as an SQL identifier that PostgreSQL reads back unchanged.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 impl fmt::Display for TableName {
     /// `public.` is left out, as users write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -121,13 +121,11 @@ pub fn print(planned: &Planned, original: &str, name: &dyn Fn(NodeId) -> String)
             Text::Original => original,
             Text::Spliced(text) => text,
         };
-        writeln!(
-            out,
-            "  → {}{shown}\n      {}",
-            name(part.node),
-            text.trim().replace('\n', "\n      ")
-        )
-        .unwrap_or_default();
+        writeln!(out, "  → {}{shown}", name(part.node)).unwrap_or_default();
+        if let Some(lock) = &plan.lock {
+            writeln!(out, "      {lock}").unwrap_or_default();
+        }
+        writeln!(out, "      {}", text.trim().replace('\n', "\n      ")).unwrap_or_default();
     }
     out
 }
@@ -159,7 +157,7 @@ pub fn rows(plan: &Plan, original: &str, name: &dyn Fn(NodeId) -> String) -> Vec
                 role(plan).to_string(),
                 shards(&part.shards),
                 text.trim().to_string(),
-                String::new(),
+                plan.lock.as_deref().unwrap_or_default().to_owned(),
             ]
         })
         .collect();

@@ -3,7 +3,7 @@
 //! is so of the logical database. Catalogs joined with rows of tables are refused: no server has both.
 
 use crate::model::catalog::SystemRelation;
-use crate::model::{Code, Fault, KeyType, TableName};
+use crate::model::{Code, Fault, KeyType, TableName, identifier};
 
 use super::analyze::Analysis;
 use super::compile::{Compiler, Route};
@@ -213,7 +213,7 @@ impl Compiler<'_> {
         let own = self.system_columns(table);
         let mut text = logical_relation(&database.name, &relation.own, &table.name.table, relation, &own);
         if !table.has_alias {
-            text.push_str(&format!(" AS {}", quoted(&table.name.table)));
+            text.push_str(&format!(" AS {}", identifier(&table.name.table)));
         }
         Some(Splice::replace(self.shape.range(table.span), text))
     }
@@ -295,7 +295,7 @@ fn logical_relation(
         .columns
         .iter()
         .map(|column| {
-            let name = quoted(&column.name);
+            let name = identifier(&column.name);
             match &column.database_type {
                 None => name,
                 Some(ty) => format!(
@@ -319,7 +319,7 @@ fn logical_relation(
         "(SELECT {system_columns}{} FROM {}.{}{only})",
         columns.join(", "),
         relation.schema,
-        quoted(table)
+        identifier(table)
     )
 }
 
@@ -329,10 +329,6 @@ pub(super) fn beside_rows(about: &str, table: &TableName) -> Fault {
         format!("{about} is of the system catalogs, which no server has together with the rows of {table}"),
     )
     .hint("Ask the catalogs in a statement of its own.")
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Means the same under any `standard_conforming_strings`.

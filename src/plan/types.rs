@@ -59,6 +59,9 @@ pub struct Plan {
     pub once: bool,
     /// Cursors live on one node each, which the session knows: where `Uses` and `All` go, it says.
     pub cursor: Option<CursorUse>,
+    /// To be run before it on each node, one node first: copies of rows that are found by what they hold stay equal
+    /// only if all nodes see the writes in the same order.
+    pub lock: Option<Arc<str>>,
     /// DDL that PostgreSQL refuses inside a transaction block (CREATE INDEX CONCURRENTLY, VACUUM …).
     pub outside_txn: bool,
 }

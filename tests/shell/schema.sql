@@ -11,6 +11,7 @@ CREATE TABLE page_views (id bigint, viewed_at timestamptz NOT NULL, PRIMARY KEY 
 CREATE TABLE regions (code text PRIMARY KEY, name text COLLATE "C");
 CREATE TABLE coupons (code text PRIMARY KEY, p pair, region text REFERENCES regions (code));
 CREATE TABLE sales.notes (id integer GENERATED ALWAYS AS IDENTITY (START WITH 7), body text, len integer GENERATED ALWAYS AS (length(body)) STORED) WITH (fillfactor = 90);
+CREATE TABLE "old notes" (id integer PRIMARY KEY, "of user" bigint CONSTRAINT "of a user" REFERENCES users (id), "more words" text UNIQUE);
 CREATE UNLOGGED TABLE scratch (a integer[], b jsonb);
 CREATE INDEX orders_total ON orders (total) WHERE total > 10;
 CREATE UNIQUE INDEX ON users (lower(name));

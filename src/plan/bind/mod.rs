@@ -73,6 +73,7 @@ impl Binder<'_, '_> {
             sets: Vec::new(),
             once: self.once.get(),
             cursor: c.cursor.clone(),
+            lock: c.lock.clone(),
         }
     }
 

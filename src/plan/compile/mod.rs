@@ -1,5 +1,6 @@
 //! Shape → Compiled: everything about a statement that doesn't depend on its values.
 
+mod copies;
 mod effects;
 mod fixed;
 mod insert;
@@ -63,6 +64,8 @@ pub struct Compiled {
     pub(super) unfixed: Vec<Unfixed>,
     /// Words that say nothing of a logical table, and would of a node's: they are left out.
     pub(super) nothing: Vec<Span>,
+    /// See `Plan::lock`.
+    pub(super) lock: Option<Arc<str>>,
 }
 
 /// How to find the nodes.
@@ -203,6 +206,7 @@ impl<'a> Compiler<'a> {
             fixed: Vec::new(),
             unfixed: Vec::new(),
             nothing: Vec::new(),
+            lock: None,
         }
     }
 
@@ -223,6 +227,7 @@ impl<'a> Compiler<'a> {
         };
         self.check_once(&analysis)?;
         compiled.nothing = self.only_words(&analysis)?;
+        compiled.lock = self.lock_of_copies(&lowered.root, &analysis);
         self.fix(&lowered, &analysis, &mut compiled);
         let is_query = matches!(lowered.root, Root::Query(_));
         let sets = set_config::plain_calls(&lowered.root);

@@ -170,6 +170,10 @@ impl Session {
     ) -> Result<Option<(crate::plan::TxnModes, Box<str>)>, Failure> {
         match self.hold.txn.block() {
             _ if !chain => Ok(None),
+            // What was lost with the transaction, its modes included, isn't taken along.
+            Some(block) if !block.implicit && matches!(self.hold.txn, Txn::Failed(_)) => {
+                Ok(Some((crate::plan::TxnModes::default(), "BEGIN".into())))
+            }
             Some(block) if !block.implicit => Ok(Some((block.modes, block.begin.clone()))),
             Some(_) | None => Err(Failure::Margay(
                 Fault::new(

@@ -64,6 +64,9 @@ impl Session {
     /// The columns of what EXECUTE returns; None: no rows.
     pub async fn executed_columns(&mut self, name: &str) -> Result<Option<Bytes>, Failure> {
         let statement = self.current_statement(name.as_bytes())?;
+        if !matches!(statement.statement.command, Command::Query(_)) {
+            return Ok(None);
+        }
         self.learn_types(&statement).await?;
         Ok(statement.described.get().and_then(|d| d.rows.clone()))
     }
@@ -77,6 +80,22 @@ impl Session {
         formats: &[i16],
     ) -> Result<(), Failure> {
         let statement = self.current_statement(name.as_bytes())?;
+        match &statement.statement.command {
+            Command::Query(_) => {}
+            // One that executes itself would never end.
+            Command::Execute { .. } => {
+                let fault = Fault::new(Code::SESSION_STATE, "EXECUTE of a statement that is an EXECUTE");
+                return Err(fault.hint("Execute the statement itself.").into());
+            }
+            _ if !args.is_empty() => {
+                let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+                return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
+            }
+            _ => {
+                let describe = describe.then_some(formats);
+                return Box::pin(self.command(&statement.statement, describe)).await;
+            }
+        }
         self.learn_types(&statement).await?;
         let types = statement.known_types();
         if args.len() != types.len() {

@@ -70,7 +70,6 @@ struct Viewed {
     read_only: bool,
     /// By these settings.
     default_read_only: bool,
-    local_role: bool,
     made: Instant,
 }
 
@@ -316,10 +315,9 @@ impl Session {
 
     pub fn view(&mut self) -> Arc<SessionView> {
         if let Some(viewed) = &self.view {
-            let fresh = Arc::ptr_eq(&viewed.settings, &self.hold.settings)
+            let fresh = Arc::ptr_eq(&viewed.settings, self.hold.effective_settings())
                 && viewed.statuses == self.statuses.changes
                 && viewed.read_only == self.hold.block_read_only().unwrap_or(viewed.default_read_only)
-                && viewed.local_role == self.hold.sets_role_locally()
                 && self.begun.saturating_duration_since(viewed.made) < VIEW_LIVES;
             if fresh {
                 return Arc::clone(&viewed.view);
@@ -334,7 +332,7 @@ impl Session {
             self.snapshot.epoch,
             database,
             role,
-            &self.hold.settings,
+            self.hold.effective_settings(),
             &self.statuses,
             &self.hints,
             read_only,
@@ -344,11 +342,10 @@ impl Session {
         let view = Arc::new(view);
         self.view = Some(Viewed {
             view: Arc::clone(&view),
-            settings: Arc::clone(&self.hold.settings),
+            settings: Arc::clone(self.hold.effective_settings()),
             statuses: self.statuses.changes,
             read_only,
             default_read_only: self.hold.default_read_only(),
-            local_role: self.hold.sets_role_locally(),
             made: self.begun,
         });
         view
@@ -369,8 +366,8 @@ impl Session {
             same_user &= role.unwrap_or(&server.user) == &**user;
             same_database &= server.database == database.name;
         }
-        let settings = &self.hold.settings;
-        let set = |name: &str| settings.get(name).is_some() || self.hold.sets_role_locally();
+        let settings = self.hold.effective_settings();
+        let set = |name: &str| settings.get(name).is_some();
         let own = (!same_user).then(|| Box::<str>::from(&**user));
         LogicalNames {
             current_user: own
