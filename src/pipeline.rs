@@ -1,6 +1,8 @@
 //! The whole life of a query on one screen. The sessions come in here with a statement that the
 //! planner has read; everything on the way to the servers and back is called from here.
 
+use std::borrow::Cow;
+
 use crate::model::{Code, Fault};
 use crate::plan::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Statement, Text};
 
@@ -65,11 +67,12 @@ pub async fn run(
         let told = Box::pin(scatter(hold, plan, text, Request::Simple, client)).await?;
         return Ok(told.rows());
     };
-    match (plan.parts.first().map(|part| &part.text), message) {
-        (Some(Text::Original) | None, Some(message)) => simple(hold, task, message, client).await,
-        (Some(Text::Original) | None, None) => simple(hold, task, &query(hold, text), client).await,
-        (Some(Text::Spliced(spliced)), _) => simple(hold, task, &query(hold, spliced), client).await,
-    }
+    let message = match (plan.parts.first().map(|part| &part.text), message) {
+        (Some(Text::Original) | None, Some(message)) => Cow::Borrowed(message),
+        (Some(Text::Original) | None, None) => Cow::Owned(query(hold, text)),
+        (Some(Text::Spliced(spliced)), _) => Cow::Owned(query(hold, spliced)),
+    };
+    simple(hold, task, &message, client).await
 }
 
 /// A statement of the extended protocol that spans several parts.

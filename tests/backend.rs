@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use margay::backend::{Conn, Fleet, Health, Lease, Relay, Role, RunError, Settings, Stop, TxStatus, Want};
 use margay::model::{Code, NodeId, ServerId};
 use margay::topology::{
@@ -438,10 +439,10 @@ async fn relayed_chunks_are_the_bytes_of_the_answer_also_of_rows_larger_than_any
         whole.extend_from_slice(&frame.bytes);
     }
     frontend::query(conn.write_buf(), sql);
-    let (mut relayed, mut chunks, mut parts) = (Vec::new(), 0, 0);
+    let (mut relayed, mut chunks, mut parts) = (BytesMut::new(), 0, 0);
     let mut tags = Vec::new();
     loop {
-        let chunk = conn.relay_chunk(|tag, body| {
+        let stop = relay(&mut conn, &mut relayed, |tag, body| {
             tags.push((tag, body.len()));
             if tag == b'Z' {
                 Relay::StopBefore
@@ -449,11 +450,10 @@ async fn relayed_chunks_are_the_bytes_of_the_answer_also_of_rows_larger_than_any
                 Relay::Pass
             }
         });
-        let chunk = chunk.await.expect("the server answers");
-        relayed.extend_from_slice(&chunk.bytes);
+        let stop = stop.await;
         chunks += 1;
         parts += u32::from(conn.is_mid_frame());
-        if chunk.stop == Some(Stop::Before(b'Z')) {
+        if stop == Some(Stop::Before(b'Z')) {
             break;
         }
     }
@@ -470,39 +470,65 @@ async fn relayed_chunks_are_the_bytes_of_the_answer_also_of_rows_larger_than_any
     assert!(conn.is_reusable());
 }
 
+/// Passes on what there is, reading first if that is nothing.
+async fn relay(
+    conn: &mut Conn,
+    out: &mut BytesMut,
+    mut watch: impl FnMut(u8, &[u8]) -> Relay,
+) -> Option<Stop> {
+    loop {
+        let relayed = conn
+            .relay(out, &mut watch)
+            .expect("the server keeps to the protocol");
+        if relayed.bytes > 0 || relayed.stop.is_some() {
+            return relayed.stop;
+        }
+        conn.fill().await.expect("the server answers");
+    }
+}
+
 #[tokio::test]
-async fn a_chunk_stops_before_or_after_the_frame_that_its_watcher_says() {
+async fn a_relay_stops_before_or_after_the_frame_that_its_watcher_says() {
     let pg = Postgres::shared();
     let mut conn = pg.conn().await;
     frontend::query(conn.write_buf(), b"SELECT 1; SELECT 1/0");
-    let chunk = conn
-        .relay_chunk(|tag, _| {
-            if tag == b'C' {
-                Relay::StopAfter
-            } else {
-                Relay::Pass
-            }
-        })
-        .await;
-    let chunk = chunk.expect("the server answers");
-    assert_eq!(chunk.stop, Some(Stop::After(b'C')));
-    assert!(chunk.bytes.ends_with(b"C\0\0\0\x0dSELECT 1\0"));
+    let mut relayed = BytesMut::new();
+    let stop = relay(&mut conn, &mut relayed, |tag, _| match tag {
+        b'C' => Relay::StopAfter,
+        _ => Relay::Pass,
+    });
+    assert_eq!(stop.await, Some(Stop::After(b'C')));
+    assert!(relayed.ends_with(b"C\0\0\0\x0dSELECT 1\0"));
     let mut stop = None;
     while stop.is_none() {
-        let chunk = conn
-            .relay_chunk(|tag, _| {
-                if tag == b'E' {
-                    Relay::StopBefore
-                } else {
-                    Relay::Pass
-                }
-            })
-            .await;
-        stop = chunk.expect("the server answers").stop;
+        let watch = |tag, _: &[u8]| match tag {
+            b'E' => Relay::StopBefore,
+            _ => Relay::Pass,
+        };
+        stop = relay(&mut conn, &mut relayed, watch).await;
     }
     assert_eq!(stop, Some(Stop::Before(b'E')));
     assert!(!conn.is_reusable());
     conn.drain().await.expect("the server answers");
+    assert!(conn.is_reusable());
+}
+
+#[tokio::test]
+async fn a_frame_that_its_watcher_drops_is_noted_and_not_passed_on() {
+    let pg = Postgres::shared();
+    let mut conn = pg.conn().await;
+    frontend::query(conn.write_buf(), b"SELECT 1");
+    let mut relayed = BytesMut::new();
+    let mut stop = None;
+    while stop.is_none() {
+        let watch = |tag, _: &[u8]| match tag {
+            b'Z' => Relay::Drop,
+            _ => Relay::Pass,
+        };
+        stop = relay(&mut conn, &mut relayed, watch).await;
+    }
+    assert_eq!(stop, Some(Stop::After(b'Z')));
+    assert!(relayed.ends_with(b"C\0\0\0\x0dSELECT 1\0"));
     assert!(conn.is_reusable());
 }
 

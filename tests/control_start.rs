@@ -257,7 +257,7 @@ async fn control_plane_starts_answers_and_reloads() {
     disk.store(1, Ordering::Relaxed);
     let fault = control.admin.command("RELOAD").await.unwrap_err();
     assert_eq!(fault.code, Code::RULES);
-    let detail = fault.detail.expect("what is wrong");
+    let detail = fault.detail.as_deref().expect("what is wrong");
     assert!(
         detail.contains("a.yaml:1:2") && detail.contains("a.yaml:3:4"),
         "{detail}"

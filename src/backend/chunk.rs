@@ -1,32 +1,32 @@
-//! Runs of frames that are passed on as they are, and where such a run ends. No I/O.
-
-use bytes::Bytes;
+//! What a relay does with the frames that come in, and where it ends. No I/O.
 
 /// What a relay does with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
-    /// Into the chunk, and on.
+    /// It is passed on, and the relay goes on.
     Pass,
-    /// The chunk ends before it; the frame stays for `next_frame`.
+    /// The relay ends before it; the frame stays for `next_frame`.
     StopBefore,
-    /// Into the chunk, which ends after it.
+    /// It is passed on, and the relay ends after it.
     StopAfter,
+    /// It isn't passed on, and the relay ends after it.
+    Drop,
 }
 
-/// Why a chunk ended where it did.
+/// Why a relay ended where it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The watcher said StopBefore at a frame of this tag.
     Before(u8),
-    /// The watcher said StopAfter at a frame of this tag.
+    /// The watcher said StopAfter or Drop at a frame of this tag.
     After(u8),
 }
 
-/// A run of bytes to pass on: whole frames, and maybe a part of a DataRow or CopyData at either
-/// end (`Conn::is_mid_frame`).
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    pub bytes: Bytes,
+/// What was passed on: whole frames, and maybe a part of a DataRow or CopyData at either end
+/// (`Conn::is_mid_frame`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    pub bytes: usize,
     /// None: as far as the buffer went.
     pub stop: Option<Stop>,
 }

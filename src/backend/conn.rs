@@ -3,20 +3,20 @@
 //! written at once. Keeps track of what the protocol says of the connection (transaction status,
 //! answers owed, parameters), so that a pool knows whether it can be used again.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, Id};
 
 use super::cancel::CancelTarget;
-use super::chunk::{Chunk, Relay, Stop};
+use super::chunk::{Relay, Relayed, Stop};
 use super::login;
 use super::prepared::{Prepared, StatementName};
 use super::server::Tally;
@@ -47,7 +47,7 @@ pub struct Conn {
     peer: Peer,
     input: BytesMut,
     read_size: usize,
-    /// Bytes of a frame that `take_chunk` has passed on in part.
+    /// Bytes of a frame that `relay` has still to pass on in part.
     mid_frame: usize,
     words: Words,
     output: BytesMut,
@@ -224,13 +224,15 @@ impl Conn {
     /// The next whole frame, with I/O if need be. *Every* frame is given, asynchronous ones too
     /// (`Frame::is_async`); ParameterStatus, ReadyForQuery … are noted on the connection before.
     /// Also flushes. Cancel-safe.
-    pub async fn next_frame(&mut self) -> Result<Frame, Fault> {
-        loop {
-            if let Some(frame) = self.buffered_frame()? {
-                return Ok(frame);
+    pub fn next_frame(&mut self) -> impl Future<Output = Result<Frame, Fault>> + Send + '_ {
+        poll_fn(|cx| {
+            loop {
+                if let Some(frame) = self.buffered_frame()? {
+                    return Poll::Ready(Ok(frame));
+                }
+                ready!(self.poll_fill(cx))?;
             }
-            self.fill().await?;
-        }
+        })
     }
 
     /// The next whole frame if it is in the buffer; no I/O.
@@ -262,34 +264,43 @@ impl Conn {
     }
 
     /// Waits until at least one more byte has come in, writing what is queued meanwhile. Cancel-safe.
-    pub async fn fill(&mut self) -> Result<(), Fault> {
-        self.check()?;
-        self.count_output()?;
-        let done = poll_fn(|cx| {
-            if !self.output.is_empty()
-                && let Poll::Ready(Err(error)) = self.poll_write(cx)
-            {
-                // The server may have said why it closes before it did: that is read first.
-                return match self.poll_read(cx) {
-                    Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
-                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error)),
-                };
-            }
-            self.poll_read(cx)
-        })
-        .await;
-        self.guard(done)
+    pub fn fill(&mut self) -> impl Future<Output = Result<(), Fault>> + Send + '_ {
+        poll_fn(|cx| self.poll_fill(cx))
     }
 
-    /// The longest run in the buffer that can be passed on; no I/O. `watch(tag, body)` is asked for
-    /// each frame but DataRow and CopyData (which always pass, in parts if they aren't all there),
-    /// once it is wholly there. Empty without stop: more must be read first.
-    pub fn take_chunk(&mut self, mut watch: impl FnMut(u8, &[u8]) -> Relay) -> Result<Chunk, Fault> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.check()?;
+        self.count_output()?;
+        let mut failed = None;
+        if !self.output.is_empty()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx)
+        {
+            failed = Some(error);
+        }
+        // After an error too: the server may have said why it closes before it did.
+        let done = match (self.poll_read(cx), failed) {
+            (Poll::Ready(Ok(n)), _) => Ok(n),
+            (Poll::Ready(Err(_)) | Poll::Pending, Some(error)) => Err(error),
+            (Poll::Ready(Err(error)), None) => Err(error),
+            (Poll::Pending, None) => return Poll::Pending,
+        };
+        Poll::Ready(self.guard(done))
+    }
+
+    /// Appends to `out` the longest run in the buffer that can be passed on; no I/O. `watch(tag, body)` is
+    /// asked for each frame but DataRow and CopyData (which always pass, in parts if they aren't all there),
+    /// once it is wholly there. Nothing without a stop: more must be read first.
+    pub fn relay(
+        &mut self,
+        out: &mut BytesMut,
+        mut watch: impl FnMut(u8, &[u8]) -> Relay,
+    ) -> Result<Relayed, Fault> {
         let mut at = self.mid_frame.min(self.input.len());
         self.mid_frame -= at;
         let mut stop = None;
+        let mut dropped = 0;
         let mut violation = None;
-        while self.mid_frame == 0 {
+        while self.mid_frame == 0 && stop.is_none() && violation.is_none() {
             let rest = &self.input[at..];
             let header = match peek(rest) {
                 Ok(Some(header)) => header,
@@ -314,27 +325,29 @@ impl Conn {
                 tag => watch(tag, body),
             };
             self.words.is_put = verdict == Relay::StopBefore;
-            if verdict == Relay::StopBefore {
-                stop = Some(Stop::Before(header.tag));
-                break;
+            match verdict {
+                Relay::Pass => {}
+                Relay::StopBefore => {
+                    stop = Some(Stop::Before(header.tag));
+                    break;
+                }
+                Relay::StopAfter => stop = Some(Stop::After(header.tag)),
+                Relay::Drop => {
+                    dropped = header.len;
+                    stop = Some(Stop::After(header.tag));
+                }
             }
             violation = self.track.note_received(header.tag, body).err();
             at += header.len;
-            if verdict == Relay::StopAfter {
-                stop = Some(Stop::After(header.tag));
-            }
-            if stop.is_some() || violation.is_some() {
-                break;
-            }
         }
         if let Some(error) = violation {
             return Err(self.violated(error));
         }
         self.settle();
-        Ok(Chunk {
-            bytes: self.input.split_to(at).freeze(),
-            stop,
-        })
+        let bytes = at - dropped;
+        out.extend_from_slice(&self.input[..bytes]);
+        self.input.advance(at);
+        Ok(Relayed { bytes, stop })
     }
 
     /// Whose OIDs the client knows: told by whoever takes the connection.
@@ -357,24 +370,17 @@ impl Conn {
         }
     }
 
-    /// `take_chunk`, reading (and flushing) as long as the chunk would be empty without a stop. Cancel-safe.
-    pub async fn relay_chunk(&mut self, mut watch: impl FnMut(u8, &[u8]) -> Relay) -> Result<Chunk, Fault> {
-        loop {
-            let chunk = self.take_chunk(&mut watch)?;
-            if !chunk.bytes.is_empty() || chunk.stop.is_some() {
-                return Ok(chunk);
-            }
-            drop(chunk);
-            self.fill().await?;
-        }
-    }
-
     /// Reads and drops frames until no ReadyForQuery is owed; a COPY that waits for data is ended.
     /// Don't call it before the last Sync is queued.
     pub async fn drain(&mut self) -> Result<(), Fault> {
         self.count_output()?;
+        let mut unwanted = BytesMut::new();
         while self.mid_frame > 0 {
-            self.relay_chunk(|_, _| Relay::StopBefore).await?;
+            self.relay(&mut unwanted, |_, _| Relay::StopBefore)?;
+            unwanted.clear();
+            if self.mid_frame > 0 {
+                self.fill().await?;
+            }
         }
         while self.track.owed() > 0 || self.track.wants_copy_data() {
             if self.track.wants_copy_data() {
@@ -402,7 +408,7 @@ impl Conn {
         self.track.owed() as u32
     }
 
-    /// `take_chunk` passed on a frame in part; the rest must follow before anything else does.
+    /// `relay` passed on a frame in part; the rest must follow before anything else does.
     pub fn is_mid_frame(&self) -> bool {
         self.mid_frame > 0
     }

@@ -19,6 +19,21 @@ pub struct Fleet {
     login: Option<Arc<Login>>,
 }
 
+/// What can be had without waiting.
+pub enum Now {
+    Lease(Lease),
+    Wait(Chosen),
+}
+
+/// The server that a statement's turn fell on, for who has to wait for its connection.
+pub struct Chosen {
+    node: NodeId,
+    state: Arc<NodeState>,
+    /// None: the primary.
+    replica: Option<ServerId>,
+    now: Instant,
+}
+
 impl Fleet {
     /// Within a tokio runtime it also closes idle connections that grew too old, as long as it lives.
     pub fn new(snapshot: &Snapshot) -> Arc<Fleet> {
@@ -101,8 +116,7 @@ impl Fleet {
     pub fn node(&self, id: NodeId) -> Result<Arc<NodeState>, Fault> {
         let nodes = self.nodes.load();
         let node = nodes.get(id.index());
-        node.cloned()
-            .ok_or_else(|| Fault::new(Code::NODE_DOWN, "the node is not in the rules any more"))
+        node.cloned().ok_or_else(not_there)
     }
 
     /// Indexed by NodeId.
@@ -112,11 +126,47 @@ impl Fleet {
 
     /// A connection to the right server of a node. Faults: NODE_DOWN, POOL_TIMEOUT, SERVER_LOGIN.
     pub async fn checkout(&self, node: NodeId, want: &Want<'_>) -> Result<Lease, Fault> {
-        let state = self.node(node)?;
-        let now = Instant::now();
+        match self.checkout_now(node, want, Instant::now())? {
+            Now::Lease(lease) => Ok(lease),
+            Now::Wait(chosen) => self.checkout_of(chosen, want).await,
+        }
+    }
+
+    /// The usual case: the server that is chosen has an idle connection on this runtime. If not, there is
+    /// `checkout_of`. `now`: about the present; it saves asking the clock again.
+    pub fn checkout_now(&self, node: NodeId, want: &Want<'_>, now: Instant) -> Result<Now, Fault> {
+        let nodes = self.nodes.load();
+        let state = nodes.get(node.index()).ok_or_else(not_there)?;
+        let replica = match want {
+            Want::Read { policy, after } => choice::replica(state, policy, *after, now, 0),
+            Want::Primary => None,
+        };
+        let chosen = replica.or_else(|| state.primary());
+        let server = chosen.and_then(|id| Some((id, state.server(id)?)));
+        let lease =
+            server.and_then(|(id, server)| Lease::take_now(server, self.login.as_ref(), node, id, now));
+        Ok(match lease {
+            Some(lease) => Now::Lease(lease),
+            None => Now::Wait(Chosen {
+                node,
+                state: Arc::clone(state),
+                replica,
+                now,
+            }),
+        })
+    }
+
+    /// Waits for a connection to the server that was chosen, and if that is a replica that fails, to the next.
+    pub async fn checkout_of(&self, chosen: Chosen, want: &Want<'_>) -> Result<Lease, Fault> {
+        let Chosen {
+            node,
+            state,
+            mut replica,
+            now,
+        } = chosen;
         if let Want::Read { policy, after } = want {
             let mut tried: Tried = 0;
-            while let Some(id) = choice::replica(&state, policy, *after, now, tried) {
+            while let Some(id) = replica {
                 let server = &state.servers[id.index()];
                 match Lease::take(server, self.login.as_ref(), node, id, now).await {
                     Ok(lease) => return Ok(lease),
@@ -131,6 +181,7 @@ impl Fleet {
                     Err(fault) => suspect(server, &fault),
                 }
                 tried |= 1 << id.0;
+                replica = choice::replica(&state, policy, *after, now, tried);
             }
         }
         let primary = state.primary().and_then(|id| Some((id, state.server(id)?)));
@@ -162,6 +213,10 @@ impl Fleet {
         }
         Ok(leases.into_iter().flatten().collect())
     }
+}
+
+fn not_there() -> Fault {
+    Fault::new(Code::NODE_DOWN, "the node is not in the rules any more")
 }
 
 /// Until `control` has seen it up again it gets no reads.

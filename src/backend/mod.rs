@@ -21,10 +21,10 @@ mod words;
 
 pub use cancel::CancelTarget;
 pub use choice::Want;
-pub use chunk::{Chunk, Relay, Stop};
+pub use chunk::{Relay, Relayed, Stop};
 pub use client::{OpenError, Purpose, open_client};
 pub use conn::Conn;
-pub use fleet::Fleet;
+pub use fleet::{Chosen, Fleet, Now};
 pub use node::NodeState;
 pub use pool::Lease;
 pub use prepared::StatementName;

@@ -155,13 +155,20 @@ impl Pool {
         drop((idle, waiters));
     }
 
+    /// An idle connection that this runtime watches.
+    fn idle_at(&self, here: Id) -> Option<Box<Conn>> {
+        let mut shelf = self.lock();
+        let at = shelf.own(here)?;
+        Some(shelf.idle.remove(at))
+    }
+
     fn find(&self, here: Id, now: Instant) -> Found {
         let mut shelf = self.lock();
         if shelf.closed {
             return Found::Closed;
         }
         let full = shelf.open >= self.max();
-        let own = shelf.idle.iter().rposition(|conn| conn.home() == here);
+        let own = shelf.own(here);
         // The coldest of the others: its runtime misses it least.
         let other = || {
             let first = shelf.idle.first()?;
@@ -218,6 +225,11 @@ impl Pool {
 }
 
 impl Shelf {
+    /// The warmest of a runtime's own.
+    fn own(&self, here: Id) -> Option<usize> {
+        self.idle.iter().rposition(|conn| conn.home() == here)
+    }
+
     /// Waiters that gave up don't pile up at the front.
     fn forget_gone(&mut self) {
         while self.waiters.front().is_some_and(|w| w.gives.is_closed()) {
@@ -277,6 +289,24 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// One that is idle on this runtime and good as it is. None: ask `take`, which may have to wait.
+    pub(super) fn take_now(
+        server: &Arc<ServerState>,
+        login: Option<&Arc<Login>>,
+        node: NodeId,
+        id: ServerId,
+        now: Instant,
+    ) -> Option<Lease> {
+        let pool = pool_of(server, login);
+        let conn = pool.idle_at(Handle::current().id())?;
+        let mut lease = Lease::of(server, &pool, node, id, conn);
+        if pool.is_old(&lease, now) || !lease.check_idle() {
+            lease.poison();
+            return None;
+        }
+        (!lease.has_to_close()).then_some(lease)
+    }
+
     /// `login`: as whom; None: as the server's own entry says. `now`: about the present; it saves asking the
     /// clock again.
     pub(super) async fn take(
@@ -286,10 +316,7 @@ impl Lease {
         id: ServerId,
         now: Instant,
     ) -> Result<Lease, Fault> {
-        let pool = match login {
-            None => Arc::clone(&server.pools.own),
-            Some(login) => server.pools.of(login),
-        };
+        let pool = pool_of(server, login);
         match Self::taken(server, &pool, node, id, now).await {
             Ok(lease) => Ok(lease),
             Err(refused) => {
@@ -425,6 +452,13 @@ impl Drop for Lease {
     }
 }
 
+fn pool_of(server: &ServerState, login: Option<&Arc<Login>>) -> Arc<Pool> {
+    match login {
+        None => Arc::clone(&server.pools.own),
+        Some(login) => server.pools.of(login),
+    }
+}
+
 /// What a client may read; the server's own words go to the operator.
 fn fault(server: &ServerState, pool: &Pool, refused: Refused) -> Fault {
     match refused {
@@ -439,10 +473,9 @@ fn fault(server: &ServerState, pool: &Pool, refused: Refused) -> Fault {
                 }
             }
             server.set_error(&refusal.why);
-            Fault {
-                message: format!("{}: {}", server.label(), refusal.fault.message).into(),
-                ..refusal.fault
-            }
+            let mut fault = refusal.fault;
+            fault.message = format!("{}: {}", server.label(), fault.message).into();
+            fault
         }
         Refused::Timeout => {
             let message = format!("{}: no connection became free in time", server.label());

@@ -2,6 +2,7 @@
 //! recently used goes first. Must never name a statement that the server doesn't have.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Statements kept per connection. PostgreSQL keeps each with its plan: tens of kilobytes.
@@ -16,11 +17,31 @@ struct Entry {
     used: u64,
 }
 
+/// Keys are hashes already, under a key that nobody knows (`statement_key`): hashing them once more gains nothing.
+#[derive(Debug, Default)]
+struct IsHash(u64);
+
+impl Hasher for IsHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
 /// Names are never given twice on a connection, so a statement that failed to be prepared, or one
 /// still waiting to be closed, can't be taken for another.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Entry, BuildHasherDefault<IsHash>>,
     clock: u64,
     named: u64,
     /// Introduced since the connection last owed nothing: an error may have skipped their Parse.

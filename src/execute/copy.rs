@@ -2,11 +2,12 @@
 //! the time (to notice that it left); while a server wants COPY data, it passes the frames on here.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use futures_util::task::AtomicWaker;
 
 use crate::backend::{Conn, Frame};
 use crate::model::Fault;
@@ -18,22 +19,53 @@ const DEPTH: usize = 2;
 /// Written to the server at once.
 const WRITE_BYTES: usize = 32 << 10;
 
-/// The session's end.
-pub struct CopySource {
-    wanted: Arc<AtomicBool>,
-    pub frames: mpsc::Sender<Frame>,
+/// What both ends share. Every client has one, and few ever send COPY data: it holds no memory until then.
+#[derive(Default)]
+struct Pipe {
+    wanted: AtomicBool,
+    frames: Mutex<VecDeque<Frame>>,
+    /// The session's end is gone.
+    ended: AtomicBool,
+    reader: AtomicWaker,
 }
+
+impl Pipe {
+    fn frames(&self) -> MutexGuard<'_, VecDeque<Frame>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The session's end.
+pub struct CopySource(Arc<Pipe>);
 
 impl CopySource {
     pub fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Acquire)
+        self.0.wanted.load(Ordering::Acquire)
+    }
+
+    /// Hands a frame over, or gives it back if as many wait as may.
+    pub fn offer(&self, frame: Frame) -> Result<(), Frame> {
+        let mut frames = self.0.frames();
+        if frames.len() >= DEPTH {
+            return Err(frame);
+        }
+        frames.push_back(frame);
+        drop(frames);
+        self.0.reader.wake();
+        Ok(())
+    }
+}
+
+impl Drop for CopySource {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.reader.wake();
     }
 }
 
 /// The server's end.
 pub struct CopyFeed {
-    wanted: Arc<AtomicBool>,
-    frames: mpsc::Receiver<Frame>,
+    pipe: Arc<Pipe>,
     /// Messages that were read for a COPY which ended before them; the session's next ones.
     pub leftover: VecDeque<Frame>,
     /// For columns that Margay fills.
@@ -45,44 +77,48 @@ pub struct CopyFeed {
 
 /// Both ends, for one client of a database.
 pub fn copy_channel(ids: SharedIds, database: &str) -> (CopySource, CopyFeed) {
-    let wanted = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = mpsc::channel(DEPTH);
-    (
-        CopySource {
-            wanted: Arc::clone(&wanted),
-            frames: sender,
-        },
-        CopyFeed {
-            wanted,
-            frames: receiver,
-            leftover: VecDeque::new(),
-            ids,
-            database: database.into(),
-            used: false,
-        },
-    )
+    let pipe = Arc::new(Pipe::default());
+    let feed = CopyFeed {
+        pipe: Arc::clone(&pipe),
+        leftover: VecDeque::new(),
+        ids,
+        database: database.into(),
+        used: false,
+    };
+    (CopySource(pipe), feed)
 }
 
 impl CopyFeed {
     /// From now on the client's frames come here.
     pub fn open(&mut self) {
         self.used = true;
-        self.wanted.store(true, Ordering::Release);
+        self.pipe.wanted.store(true, Ordering::Release);
     }
 
     /// The next frame; None: the client has left.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        self.frames.poll_recv(cx)
+        self.pipe.reader.register(cx.waker());
+        // Asked first: no frame can follow the end.
+        let ended = self.pipe.ended.load(Ordering::Acquire);
+        match self.pipe.frames().pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None if ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn frame(&mut self) -> impl Future<Output = Option<Frame>> + Send + '_ {
+        poll_fn(|cx| self.poll_frame(cx))
     }
 
     /// No more data is wanted. What has come already and is none is left for the session.
     pub fn close(&mut self) {
-        self.wanted.store(false, Ordering::Release);
-        while let Ok(frame) = self.frames.try_recv() {
-            if !matches!(frame.tag, b'd' | b'c' | b'f') {
-                self.leftover.push_back(frame);
-            }
-        }
+        self.pipe.wanted.store(false, Ordering::Release);
+        let frames = std::mem::take(&mut *self.pipe.frames());
+        let others = frames
+            .into_iter()
+            .filter(|f| !matches!(f.tag, b'd' | b'c' | b'f'));
+        self.leftover.extend(others);
     }
 
     pub fn next_id(&self) -> Result<i64, Fault> {
@@ -92,15 +128,15 @@ impl CopyFeed {
     /// Passes data on until the client says that it is done, or has failed, or has left.
     pub async fn pass(&mut self, conn: &mut Conn) -> Result<(), Fault> {
         self.used = true;
-        self.wanted.store(true, Ordering::Release);
+        self.pipe.wanted.store(true, Ordering::Release);
         let result = self.frames_to(conn).await;
-        self.wanted.store(false, Ordering::Release);
+        self.pipe.wanted.store(false, Ordering::Release);
         result
     }
 
     async fn frames_to(&mut self, conn: &mut Conn) -> Result<(), Fault> {
         loop {
-            match self.frames.recv().await {
+            match self.frame().await {
                 Some(frame) => match frame.tag {
                     b'd' => {
                         conn.queue(&frame.bytes);

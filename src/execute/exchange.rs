@@ -15,6 +15,9 @@ use crate::wire::postgres::frontend;
 
 use super::{CopyFeed, Failure, Outlet, Statuses};
 
+/// Answers of a batch of one statement: Parse, Bind, Describe, Execute, Sync, and settings before it.
+const USUAL: usize = 6;
+
 /// An answer that is owed. `pass`: the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -83,8 +86,11 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(expect: impl IntoIterator<Item = Expect>) -> Self {
+        // Room for a usual batch, so that it doesn't grow while it is filled.
+        let mut owed = VecDeque::with_capacity(USUAL);
+        owed.extend(expect);
         Self {
-            expect: expect.into_iter().collect(),
+            expect: owed,
             ..Self::default()
         }
     }
@@ -110,29 +116,29 @@ impl Exchange {
                     }
                 }
             }
-            if self.failure.is_some() || matches!(self.expect.front(), Some(Expect::Quiet | Expect::Sync)) {
+            if self.failure.is_some() || matches!(self.expect.front(), Some(Expect::Quiet)) {
                 let frame = conn.next_frame().await?;
                 self.take(frame, client)?;
                 continue;
             }
-            let chunk = conn.take_chunk(|tag, body| self.watch(tag, body))?;
-            if !chunk.bytes.is_empty() {
-                client.out.pass(&chunk.bytes).await;
+            let relayed = conn.relay(client.out.buf(), |tag, body| self.watch(tag, body))?;
+            if relayed.bytes > 0 {
+                client.out.relieve().await;
             }
-            match chunk.stop {
+            match relayed.stop {
                 Some(Stop::After(_)) => {}
                 Some(Stop::Before(_)) => {
                     let frame = conn.next_frame().await?;
                     if self.take(frame, client)? == Next::CopyIn {
                         client.out.flush().await;
-                        client.copy.pass(conn).await?;
+                        Box::pin(client.copy.pass(conn)).await?;
                         if std::mem::take(&mut self.late_sync) {
                             // Without it the server keeps its answer in its buffer.
                             frontend::sync(conn.write_buf());
                         }
                     }
                 }
-                None if chunk.bytes.is_empty() => {
+                None if relayed.bytes == 0 => {
                     client.out.before_waiting().await;
                     conn.fill().await?;
                 }
@@ -154,8 +160,14 @@ impl Exchange {
             self.rows_hold.push(tag == b'T' && may_hold_oids(body));
         }
         match (tag, front) {
+            (b'Z', Expect::Simple | Expect::Sync) => {
+                self.expect.pop_front();
+                return Relay::Drop;
+            }
             (b'E' | b'Z' | b'S' | b'G' | b'W', _) => return Relay::StopBefore,
-            (_, Expect::Quiet | Expect::Local(_) | Expect::Sync) => return Relay::StopBefore,
+            (_, Expect::Quiet | Expect::Local(_)) => return Relay::StopBefore,
+            (b'N' | b'A', Expect::Sync) => return Relay::Pass,
+            (_, Expect::Sync) => return Relay::StopBefore,
             (b'N' | b'A' | b'H' | b'c' | b'd', _) => return Relay::Pass,
             (b'C', Expect::Simple) => {
                 self.rows += tag_count(body.strip_suffix(&[0]).unwrap_or(body)).unwrap_or(0);

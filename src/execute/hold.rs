@@ -7,13 +7,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 
-use crate::backend::{Fleet, Frame, Lease, Settings, TxStatus, Want};
+use crate::backend::{Fleet, Frame, Lease, Now, Settings, TxStatus, Want};
 use crate::model::{ClientText, Fault, NodeId};
 use crate::plan::{Isolation, Role, TxnModes};
 use crate::topology::Database;
 use crate::wire::postgres::frontend;
 
-use super::settings::bring;
+use super::settings::{bring, bring_now};
 use super::statuses::Parameter;
 use super::transaction::{Block, Branch, Logged, Txn};
 use super::{Decisions, Failure, Statuses, Using};
@@ -102,9 +102,19 @@ impl Hold {
         }
         let Some(index) = self.branch_index(node, role) else {
             let replica_will_do = role == Role::Any && self.replica_allowed();
-            let mut lease = self.lease(node, replica_will_do).await?;
+            // Where nothing has to be waited for, nothing is put into a future either.
+            let mut lease = match self.lease_now(node, replica_will_do)? {
+                Now::Lease(lease) => lease,
+                Now::Wait(chosen) => {
+                    let want = self.want(node, replica_will_do);
+                    Box::pin(self.fleet.checkout_of(chosen, &want)).await?
+                }
+            };
             self.using.add(lease.cancel_key());
-            let quiet = self.prepare(&mut lease).await?;
+            let quiet = match self.prepare_now(&mut lease) {
+                Some(quiet) => quiet,
+                None => Box::pin(self.prepare(&mut lease)).await?,
+            };
             let branch = self.add_branch(&lease, replica_will_do);
             return Ok(self.seated(lease, quiet, branch));
         };
@@ -356,11 +366,20 @@ impl Hold {
         }
     }
 
-    async fn lease(&mut self, node: NodeId, replica_will_do: bool) -> Result<Lease, Fault> {
+    fn lease_now(&mut self, node: NodeId, replica_will_do: bool) -> Result<Now, Fault> {
         if let Some(lease) = self.pinned.take_if(|lease| lease.node() == node) {
-            return Ok(lease);
+            return Ok(Now::Lease(lease));
         }
-        self.fleet.checkout(node, &self.want(node, replica_will_do)).await
+        let want = self.want(node, replica_will_do);
+        self.fleet.checkout_now(node, &want, Instant::now())
+    }
+
+    /// Nothing is to be prepared, or queued at most.
+    fn prepare_now(&self, lease: &mut Lease) -> Option<usize> {
+        match self.txn.block() {
+            None => bring_now(lease, &self.settings),
+            Some(_) => None,
+        }
     }
 
     /// Queues settings, and in a transaction its opening.

@@ -1,7 +1,12 @@
 //! The client's side of the wire: what is to be sent to it, collected and written at once. A client
 //! that reads slowly slows its servers down, since nothing more is read from them meanwhile.
 
-use bytes::{BufMut, BytesMut};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// More than this isn't kept for a client that doesn't read: about one socket buffer.
@@ -10,12 +15,15 @@ const HOLD_BYTES: usize = 64 << 10;
 /// the client sees first rows early, and small answers still go out in one write.
 const EARLY_BYTES: usize = 8 << 10;
 
-/// A larger buffer isn't kept: there may be thousands of clients that do nothing.
-const KEEP_BYTES: usize = 4 << 10;
+/// Where the buffer begins. It is given back with each flush: thousands of clients may do nothing, and what one
+/// gives back another one takes while the processor's caches still hold it.
+const FIRST_BYTES: usize = 1 << 10;
 
 pub struct Outlet {
     socket: Box<dyn AsyncWrite + Send + Unpin>,
     buf: BytesMut,
+    /// Of `buf`.
+    written: usize,
     /// Bytes ever handed to the socket: tells whether an answer can still be taken back.
     sent: u64,
     gone: bool,
@@ -26,6 +34,7 @@ impl Outlet {
         Self {
             socket,
             buf: BytesMut::new(),
+            written: 0,
             sent: 0,
             gone: false,
         }
@@ -33,46 +42,66 @@ impl Outlet {
 
     /// For the encoders of `wire::postgres::backend`.
     pub fn buf(&mut self) -> &mut BytesMut {
+        if self.buf.capacity() == 0 {
+            self.buf.reserve(FIRST_BYTES);
+        }
         &mut self.buf
     }
 
+    // What these return is as small as a few pointers: it is part of every statement's future.
+
     /// Appends bytes, and writes if that is much.
-    pub async fn pass(&mut self, bytes: &[u8]) {
-        self.buf.put_slice(bytes);
-        self.relieve().await;
+    pub fn pass(&mut self, bytes: &[u8]) -> impl Future<Output = ()> + Send + '_ {
+        self.buf().extend_from_slice(bytes);
+        self.relieve()
     }
 
     /// Writes if more is held than should be.
-    pub async fn relieve(&mut self) {
-        if self.buf.len() >= HOLD_BYTES {
-            self.flush().await;
-        }
+    pub fn relieve(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        self.flush_from(HOLD_BYTES)
     }
 
     /// To be called before waiting for a server.
-    pub async fn before_waiting(&mut self) {
-        if self.buf.len() >= EARLY_BYTES {
-            self.flush().await;
-        }
+    pub fn before_waiting(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        self.flush_from(EARLY_BYTES)
     }
 
     /// Writes everything. A client that is gone is noted, not an error: what was begun on servers
     /// must be brought to its end all the same.
-    pub async fn flush(&mut self) {
-        if self.buf.is_empty() {
-            return;
-        }
-        self.sent += self.buf.len() as u64;
-        // A TLS stream holds back what the socket didn't take; for TCP the flush does nothing.
-        if !self.gone
-            && (self.socket.write_all(&self.buf).await.is_err() || self.socket.flush().await.is_err())
-        {
-            self.gone = true;
-        }
-        self.buf.clear();
-        if self.buf.capacity() > KEEP_BYTES {
+    pub fn flush(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        self.flush_from(1)
+    }
+
+    /// Writes everything, if it is so many bytes.
+    fn flush_from(&mut self, bytes: usize) -> impl Future<Output = ()> + Send + '_ {
+        poll_fn(move |cx| {
+            if self.buf.len() < bytes {
+                return Poll::Ready(());
+            }
+            let done = ready!(self.poll_write(cx));
+            self.gone |= done.is_err();
             self.buf = BytesMut::new();
+            self.written = 0;
+            Poll::Ready(())
+        })
+    }
+
+    /// A later call goes on where this one had to stop.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gone {
+            return Poll::Ready(Ok(()));
         }
+        while self.written < self.buf.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.buf[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => {
+                    self.written += n;
+                    self.sent += n as u64;
+                }
+            }
+        }
+        // A TLS stream holds back what the socket didn't take; for TCP this does nothing.
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     /// The client can't be written to any more.

@@ -30,12 +30,23 @@ const SURE: &[&str] = &[
 /// What might fail on one server and not on another is carried out before this returns, since
 /// the client's statement must never run under other settings than its own.
 pub(super) async fn bring(lease: &mut Lease, target: &Arc<Settings>) -> Result<usize, Failure> {
+    match bring_now(lease, target) {
+        Some(quiet) => Ok(quiet),
+        None => {
+            lease.apply_settings(target).await?;
+            Ok(0)
+        }
+    }
+}
+
+/// The same as long as nothing has to be carried out. None: `bring` has to.
+pub(super) fn bring_now(lease: &mut Lease, target: &Arc<Settings>) -> Option<usize> {
     if Arc::ptr_eq(&lease.settings, target) {
-        return Ok(0);
+        return Some(0);
     }
     let Some(sql) = lease.settings.diff_sql(target) else {
         lease.settings = Arc::clone(target);
-        return Ok(0);
+        return Some(0);
     };
     let now = Arc::clone(&lease.settings);
     let differs = |(name, value): &(&str, &str), other: &Settings| other.get(name) != Some(value);
@@ -43,11 +54,10 @@ pub(super) async fn bring(lease: &mut Lease, target: &Arc<Settings>) -> Result<u
         .iter()
         .filter(|p| differs(p, &now))
         .chain(now.iter().filter(|p| differs(p, target)));
-    if changed.all(|(name, _)| SURE.contains(&name)) {
-        frontend::query(lease.write_buf(), sql.as_bytes());
-        lease.settings = Arc::clone(target);
-        return Ok(1);
+    if !changed.all(|(name, _)| SURE.contains(&name)) {
+        return None;
     }
-    lease.apply_settings(target).await?;
-    Ok(0)
+    frontend::query(lease.write_buf(), sql.as_bytes());
+    lease.settings = Arc::clone(target);
+    Some(1)
 }

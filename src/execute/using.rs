@@ -2,7 +2,7 @@
 //! between the client's own task, which sends the cancels itself before it lets a connection go (so
 //! that a late cancel never hits the next user of the connection), and whoever asks for it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -65,7 +65,7 @@ impl Using {
     }
 
     /// Waits until no cancel request is under way: only then may a connection go to someone else.
-    pub async fn settle(&self) {
+    pub fn settle(&self) -> impl Future<Output = ()> + Send + '_ {
         poll_fn(|cx| {
             if self.sending.load(Ordering::Acquire) == 0 {
                 return Poll::Ready(());
@@ -77,7 +77,6 @@ impl Using {
                 Poll::Pending
             }
         })
-        .await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<CancelTarget>>> {

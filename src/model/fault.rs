@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// Whose fault it is; decides the log level and which counter moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +140,14 @@ codes! {
     INTERNAL = "MG9001" "XX000" 1105 Margay false;
 }
 
-/// An error as a client sees it.
+/// An error as a client sees it. Behind a pointer: it is in the result of nearly every function, and results
+/// are as large as their largest case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault(Box<Said>);
+
+/// What a fault says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
     pub code: Code,
     pub message: Cow<'static, str>,
     pub detail: Option<Cow<'static, str>>,
@@ -155,14 +161,14 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Said {
             code,
             message: message.into(),
             detail: None,
             hint: None,
             position: None,
             sqlstate: None,
-        }
+        }))
     }
 
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
@@ -187,6 +193,19 @@ impl Fault {
 
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::INTERNAL, message)
+    }
+}
+
+impl Deref for Fault {
+    type Target = Said;
+    fn deref(&self) -> &Said {
+        &self.0
+    }
+}
+
+impl DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut Said {
+        &mut self.0
     }
 }
 

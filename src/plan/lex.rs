@@ -49,7 +49,9 @@ impl Token {
 
     /// An unquoted word, whatever its case.
     pub fn is_word(&self, sql: &str, word: &str) -> bool {
-        self.kind == Kind::Word && self.text(sql).eq_ignore_ascii_case(word)
+        self.kind == Kind::Word
+            && (self.end - self.start) as usize == word.len()
+            && self.text(sql).eq_ignore_ascii_case(word)
     }
 
     pub fn is_punct(&self, sql: &str, c: char) -> bool {
@@ -70,8 +72,20 @@ fn is_ident_start(b: u8) -> bool {
     b.is_ascii_alphabetic() || b == b'_' || b >= 0x80
 }
 
+/// By byte: can it be in the middle of an identifier? Most bytes of a statement are asked.
+const IDENT_PART: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let byte = b as u8;
+        table[b] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80;
+        b += 1;
+    }
+    table
+};
+
 fn is_ident_part(b: u8) -> bool {
-    is_ident_start(b) || b.is_ascii_digit() || b == b'$'
+    IDENT_PART[usize::from(b)]
 }
 
 fn is_operator(b: u8) -> bool {
@@ -295,9 +309,9 @@ impl<'a> Lexer<'a> {
             }
             _ => {}
         }
-        while is_ident_part(self.peek(0)) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let end = rest.iter().position(|b| !is_ident_part(*b));
+        self.at += end.unwrap_or(rest.len());
         Kind::Word
     }
 }

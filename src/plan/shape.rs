@@ -53,63 +53,59 @@ pub fn shape(sql: &str, standard_strings: bool) -> Shape {
     };
     let mut lexer = Lexer::new(sql, standard_strings);
     let mut after_in = false;
+    // So much of the text is in the shape already: what lies between two literals is copied at once.
+    let mut copied = 0;
     while let Some(token) = lexer.next() {
-        let text = token.text(sql);
-        let kind = match token.kind {
-            Kind::String => Some(SlotKind::String),
-            Kind::Integer => Some(SlotKind::Integer),
-            Kind::Decimal => Some(SlotKind::Decimal),
-            Kind::Bad => {
-                out.unreadable = true;
-                None
-            }
-            Kind::Punct if after_in && text == "(" => {
-                after_in = false;
-                out.text.push('(');
-                if let Some((span, rest)) = literal_list(sql, &lexer, token.end) {
-                    push(&mut out, SlotKind::List, span);
-                    lexer = rest;
-                }
-                continue;
-            }
-            Kind::Blank => {
-                out.text.push_str(text);
-                continue;
-            }
+        let (start, end) = (token.start, token.end);
+        let (kind, span) = match token.kind {
+            Kind::Blank => continue,
             Kind::Comment => {
-                out.unreadable |= text.bytes().any(|b| b < 5);
-                out.text.push_str(text);
+                out.unreadable |= has_marker(token.text(sql));
                 continue;
             }
-            Kind::Word | Kind::QuotedIdent | Kind::SpecialString => {
-                out.unreadable |= text.bytes().any(|b| b < 5);
-                None
+            Kind::Word => {
+                after_in = token.is_word(sql, "in");
+                continue;
             }
-            Kind::Param | Kind::Operator | Kind::Punct => None,
+            Kind::Punct if after_in && token.is_punct(sql, '(') => {
+                after_in = false;
+                let Some((span, rest)) = literal_list(sql, &lexer, end) else {
+                    continue;
+                };
+                lexer = rest;
+                (SlotKind::List, span)
+            }
+            Kind::String => (SlotKind::String, Span { start, end }),
+            Kind::Integer => (SlotKind::Integer, Span { start, end }),
+            Kind::Decimal => (SlotKind::Decimal, Span { start, end }),
+            Kind::QuotedIdent | Kind::SpecialString | Kind::Bad => {
+                out.unreadable |= token.kind == Kind::Bad || has_marker(token.text(sql));
+                after_in = false;
+                continue;
+            }
+            Kind::Param | Kind::Operator | Kind::Punct => {
+                after_in = false;
+                continue;
+            }
         };
-        after_in = token.is_word(sql, "in");
-        match kind {
-            Some(kind) => push(
-                &mut out,
-                kind,
-                Span {
-                    start: token.start,
-                    end: token.end,
-                },
-            ),
-            None => out.text.push_str(text),
-        }
+        after_in = false;
+        out.text
+            .push_str(sql.get(copied..span.start as usize).unwrap_or(""));
+        out.slots.push(Slot {
+            kind,
+            span,
+            at: out.text.len() as u32,
+        });
+        out.text.push(kind.marker());
+        copied = span.end as usize;
     }
+    out.text.push_str(sql.get(copied..).unwrap_or(""));
     out
 }
 
-fn push(out: &mut Shape, kind: SlotKind, span: Span) {
-    out.slots.push(Slot {
-        kind,
-        span,
-        at: out.text.len() as u32,
-    });
-    out.text.push(kind.marker());
+/// A byte that would be taken for a literal's place. Words have none.
+fn has_marker(text: &str) -> bool {
+    text.bytes().any(|b| b < 5)
 }
 
 /// `lit, lit, …` up to but not including the closing parenthesis; the lexer behind it.

@@ -201,7 +201,7 @@ pub enum Combine {
 }
 
 /// A refusal is a plan too: it prints in golden tests.
-pub type Planned = Result<Plan, Fault>;
+pub type Planned = Result<Arc<Plan>, Fault>;
 
 /// What planning must know of the session. Everything that planning reads is part of the plan
 /// cache's key through `fingerprint`.

@@ -13,10 +13,10 @@ use super::super::insert::{Fill, Filled, KeySource};
 use super::super::query::Span;
 use super::super::scope::Home;
 use super::super::splice::Splice;
-use super::super::types::{Merge, Planned, Text};
+use super::super::types::{Merge, Text};
 use super::super::value::{Key, assigned};
 use super::shards::name_splice;
-use super::{Binder, part};
+use super::{Binder, Bound, part};
 
 impl Binder<'_, '_> {
     /// `'now'` and its kin mean another instant on each node once they are read as a time.
@@ -43,7 +43,7 @@ impl Binder<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, insert: &InsertRoute) -> Planned {
+    pub(super) fn insert(&mut self, insert: &InsertRoute) -> Bound {
         if matches!(&insert.table.table.home, Home::Everywhere(nodes) if nodes.len() > 1) {
             self.refuse_moving_texts()?;
         }

@@ -29,6 +29,9 @@ use super::splice::{Splice, splice};
 use super::types::{Merge, Moment, Params, Part, Plan, Planned, SessionView, Text};
 use super::value::{Constants, Key, text_value};
 
+/// A plan before it is shared.
+type Bound = Result<Plan, Fault>;
+
 pub(super) struct Binder<'a, 'm> {
     pub compiled: &'a Compiled,
     /// Literal texts by slot.
@@ -90,13 +93,28 @@ impl Binder<'_, '_> {
     }
 
     pub fn bind(&mut self) -> Planned {
-        let mut plan = self.routed()?;
+        let compiled = self.compiled;
+        let usual = match &compiled.route {
+            Route::Tables(tables) => self.one_table(tables)?,
+            Route::Fixed(_)
+            | Route::Catalogs { .. }
+            | Route::Same { .. }
+            | Route::Parts(_)
+            | Route::Insert(_)
+            | Route::Refused(_) => None,
+        };
+        let mut plan = match usual {
+            Some(plan) => plan,
+            None => Arc::new(self.routed()?),
+        };
         self.refuse_absent(&plan)?;
-        if let Some(out) = self.compiled.copy_out {
-            plan.merge = merged_out(&plan.merge, plan.parts.len(), out)?;
+        if let Some(out) = compiled.copy_out {
+            let merge = merged_out(&plan.merge, plan.parts.len(), out)?;
+            Arc::make_mut(&mut plan).merge = merge;
         }
-        if let Some(rows) = &self.compiled.copy_in {
-            plan.merge = Merge::CopyIn(self.copied_in(rows)?);
+        if let Some(rows) = &compiled.copy_in {
+            let merge = Merge::CopyIn(self.copied_in(rows)?);
+            Arc::make_mut(&mut plan).merge = merge;
         }
         Ok(plan)
     }
@@ -128,7 +146,7 @@ impl Binder<'_, '_> {
         })
     }
 
-    fn routed(&mut self) -> Planned {
+    fn routed(&mut self) -> Bound {
         let compiled = self.compiled;
         match &compiled.route {
             Route::Refused(fault) => Err(fault.clone()),
@@ -257,36 +275,48 @@ impl Binder<'_, '_> {
             .collect()
     }
 
-    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same plan as
-    /// by the long way, which works with sets.
-    fn one_table(&self, tables: &Tables) -> Result<Option<Plan>, Fault> {
+    /// The usual statement: one table that is on one node, or of which one key value is wanted. The same as by
+    /// the long way, which works with sets.
+    fn one_place(&self, tables: &Tables) -> Option<(NodeId, Option<ShardId>)> {
         let [table] = tables.tables.as_slice() else {
-            return Ok(None);
+            return None;
         };
         if tables.shard_hint.is_some() || tables.key_hint.is_some() {
-            return Ok(None);
+            return None;
         }
-        let (node, shards) = match (&table.table.home, &table.pruning) {
-            (Home::Node(node), None) => (*node, Vec::new()),
+        match (&table.table.home, &table.pruning) {
+            (Home::Node(node), None) => Some((*node, None)),
             (Home::Sharded(sharding), Some(pruning)) if sharding.layout != Layout::Separate => {
-                match pruning.one_shard(&self.constants()) {
-                    Some(shard) => (sharding.node_of(shard), vec![shard]),
-                    None => return Ok(None),
-                }
+                let shard = pruning.one_shard(&self.constants())?;
+                Some((sharding.node_of(shard), Some(shard)))
             }
-            (_, _) => return Ok(None),
-        };
-        let part = Part {
-            shards,
-            ..part(node, self.spliced(self.fixed_splices(false)?))
-        };
-        Ok(Some(self.plan(vec![part], Merge::Relay)))
+            (_, _) => None,
+        }
     }
 
-    fn tables(&mut self, tables: &Tables) -> Planned {
-        if let Some(plan) = self.one_table(tables)? {
-            return Ok(plan);
-        }
+    /// Where its text stays as it is, such a statement's plan depends on nothing but the place, and is shared.
+    fn one_table(&self, tables: &Tables) -> Result<Option<Arc<Plan>>, Fault> {
+        let Some((node, shard)) = self.one_place(tables) else {
+            return Ok(None);
+        };
+        let splices = self.fixed_splices(false)?;
+        let is_plain = splices.is_empty();
+        let make = || {
+            let part = Part {
+                shards: shard.into_iter().collect(),
+                ..part(node, self.spliced(splices))
+            };
+            Arc::new(self.plan(vec![part], Merge::Relay))
+        };
+        let at = shard.map_or(Ok(0), |shard| usize::try_from(shard.0));
+        let kept = at.ok().filter(|_| is_plain).and_then(|at| tables.ready.get(at));
+        Ok(Some(match kept {
+            Some(kept) => Arc::clone(kept.get_or_init(make)),
+            None => make(),
+        }))
+    }
+
+    fn tables(&mut self, tables: &Tables) -> Bound {
         let shards = self.shards(tables)?;
         let hinted = tables.shard_hint.is_some() || tables.key_hint.is_some();
         let separate = tables.tables.iter().any(|t| {
@@ -348,7 +378,7 @@ impl Binder<'_, '_> {
         }
     }
 
-    fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Planned {
+    fn scatter(&mut self, tables: &Tables, nodes: &BTreeSet<NodeId>, shards: &[Option<Shards>]) -> Bound {
         let scatter = tables.scatter.as_ref().map_err(Clone::clone)?;
         let (merge, splices) = self.merge(scatter)?;
         let needs_param_types = self.drops_params(scatter, &splices);

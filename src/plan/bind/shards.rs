@@ -10,12 +10,12 @@ use super::super::compile::{NamedTable, Tables};
 use super::super::prune::{Pruning, Shards};
 use super::super::scope::Home;
 use super::super::splice::Splice;
-use super::super::types::{Merge, Part, Plan, Planned};
-use super::{Binder, cross_node, part};
+use super::super::types::{Merge, Part, Plan};
+use super::{Binder, Bound, cross_node, part};
 
 impl Binder<'_, '_> {
     /// Statements that name physical tables: one per shard.
-    pub(super) fn by_shard(&mut self, tables: &Tables, shards: &[Option<Shards>]) -> Planned {
+    pub(super) fn by_shard(&mut self, tables: &Tables, shards: &[Option<Shards>]) -> Bound {
         let mut lists: Vec<Option<Vec<ShardId>>> = Vec::new();
         for (table, set) in tables.tables.iter().zip(shards) {
             lists.push(match (&table.pruning, set) {

@@ -7,7 +7,7 @@ mod insert;
 mod names;
 mod only;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::catalog::ColumnDefault;
 use crate::model::{Code, Fault, NodeId};
@@ -26,7 +26,7 @@ use super::scope::{Home, TableRef};
 use super::set_config::{self, SetCall};
 use super::shape::{Shape, Slot};
 use super::splice::Splice;
-use super::types::{CursorUse, ReadHint, Role, SessionView};
+use super::types::{CursorUse, Plan, ReadHint, Role, SessionView};
 use super::views;
 
 /// Everything about a statement's shape that doesn't depend on its values. Immutable, shared.
@@ -127,7 +127,12 @@ pub(super) struct Tables {
     /// The first table is the target of a write.
     pub key_hint: Option<String>,
     pub shard_hint: Option<i32>,
+    /// Plans made already, by shard: see `Binder::one_table`.
+    pub ready: [OnceLock<Arc<Plan>>; READY],
 }
+
+/// Of so many shards the plans are kept, a few hundred bytes each.
+pub(super) const READY: usize = 16;
 
 /// A Scatter with its places in the shape's coordinates.
 #[derive(Debug)]
@@ -322,6 +327,7 @@ impl<'a> Compiler<'a> {
             .map(|r| self.named(r, analysis))
             .collect();
         Ok(Route::Tables(Box::new(Tables {
+            ready: Default::default(),
             tables,
             scatter,
             write,

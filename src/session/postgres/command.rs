@@ -130,7 +130,7 @@ impl Session {
             }
             TxnCommand::RollbackTo(name) => {
                 let stays = self.hold.rollback_to(name).await?;
-                self.extended.fetching.retain(|_, cursor| cursor.depth <= stays);
+                self.extended.fetching.retain(|cursor| cursor.depth <= stays);
                 "ROLLBACK"
             }
             TxnCommand::SetTransaction { modes, text } => {

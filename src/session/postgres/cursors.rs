@@ -173,7 +173,7 @@ impl Session {
         }
         let kind = if moves { Rows::Dropped } else { Rows::Told };
         let portion = cursor.fetch(&mut self.hold, rows, kind, client!(self)).await?;
-        self.extended.fetching.insert(name.as_bytes().into(), cursor);
+        self.extended.fetching.insert(name.as_bytes(), cursor);
         let word = if moves { "MOVE" } else { "FETCH" };
         backend::command_complete(self.out.buf(), format!("{word} {}", portion.rows).as_bytes());
         Ok(portion.rows)
@@ -208,7 +208,7 @@ impl Session {
         };
         let hold = &mut self.hold;
         let cursor = pipeline::open(hold, plan, rule, (text, at), (types, bind), client!(self)).await?;
-        self.extended.fetching.insert(name.as_bytes().into(), cursor);
+        self.extended.fetching.insert(name.as_bytes(), cursor);
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl Session {
         let portion = portal
             .fetch(&mut self.hold, most, Rows::Told, client!(self))
             .await?;
-        self.extended.fetching.insert(name.into(), portal);
+        self.extended.fetching.insert(name, portal);
         if portion.at_end {
             backend::command_complete(self.out.buf(), format!("SELECT {}", portion.rows).as_bytes());
         } else {
@@ -255,7 +255,7 @@ impl Session {
 
     /// CLOSE ALL: those over several nodes first.
     pub async fn close_spread_cursors(&mut self) -> Result<(), Failure> {
-        for (_, cursor) in std::mem::take(&mut self.extended.fetching) {
+        for cursor in std::mem::take(&mut self.extended.fetching).into_values() {
             cursor.close(&mut self.hold, client!(self)).await?;
         }
         Ok(())

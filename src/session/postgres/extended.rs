@@ -46,9 +46,10 @@ impl Session {
             return;
         }
         if !self.extended.skipping
-            && let Err(failure) = self.end_implicit().await
+            && self.hold.txn.block().is_some()
+            && let Err(failure) = Box::pin(self.end_implicit()).await
         {
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         self.extended.skipping = false;
         if matches!(self.hold.txn, Txn::Idle) {
@@ -70,7 +71,7 @@ impl Session {
         }
         if let Err(failure) = self.messages(&batch, end).await {
             self.extended.skipping = true;
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         // The batch's own memory is used again.
         let mut batch = batch;
@@ -137,7 +138,10 @@ impl Session {
             Message::Describe {
                 target: Target::Portal,
                 name,
-            } => Box::pin(self.describe_portal(name, frame, &batch[at + 1..], group, more)).await,
+            } => {
+                self.describe_portal(name, frame, &batch[at + 1..], group, more)
+                    .await
+            }
             Message::Bind(bind) => self.bind_portal(&bind, frame, &batch[at + 1..], group).await,
             Message::Execute { portal, max_rows } => self.execute(portal, max_rows, frame, group, more).await,
             Message::Close {
@@ -155,9 +159,9 @@ impl Session {
             } => {
                 if let Some(portal) = self.extended.fetching.remove(name) {
                     self.extended.portals.remove(name);
-                    self.run_group(group, more).await?;
+                    Box::pin(self.run_group(group, more)).await?;
                     if !matches!(self.hold.txn, Txn::Failed(_)) {
-                        portal.close(&mut self.hold, client!(self)).await?;
+                        Box::pin(portal.close(&mut self.hold, client!(self))).await?;
                     }
                     group.items.push(Item::Local(CLOSE_COMPLETE));
                     return Ok(());
@@ -188,6 +192,16 @@ impl Session {
     ) -> Result<Arc<Prepared>, Failure> {
         let view = self.view();
         let sql = &*statement_text(query, view.text)?;
+        // Drivers that prepare nothing by name send the same text again and again.
+        if name.is_empty()
+            && let Some(same) = self.extended.statements.get(name)
+            && *same.statement.text == *sql
+            && same.types == types
+            && same.read_under == view.fingerprint
+            && !matches!(self.hold.txn, Txn::Failed(_))
+        {
+            return Ok(Arc::clone(same));
+        }
         if name.is_empty() {
             // It is gone even if this Parse fails.
             self.extended.statements.remove(name);
@@ -200,11 +214,16 @@ impl Session {
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
         let one = sql.trim_end().strip_suffix(';').unwrap_or(sql);
-        if one.contains(';') && crate::plan::split(sql, view.standard_conforming_strings).len() > 1 {
+        if memchr::memchr(b';', one.as_bytes()).is_some()
+            && crate::plan::split(sql, view.standard_conforming_strings).len() > 1
+        {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Fault::new(Code::PROTOCOL, message).sqlstate("42601").into());
         }
-        let statement = self.read(sql).await?;
+        let statement = match self.read_now(sql) {
+            Some(statement) => statement,
+            None => Box::pin(self.read(sql)).await?,
+        };
         if matches!(self.hold.txn, Txn::Failed(_)) && !ends_failed_transaction(&statement.command) {
             return Err(pipeline::aborted());
         }
@@ -217,9 +236,7 @@ impl Session {
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
-        self.extended
-            .statements
-            .insert(name.into(), Arc::clone(&prepared));
+        self.extended.statements.insert(name, Arc::clone(&prepared));
         Ok(prepared)
     }
 
@@ -240,7 +257,7 @@ impl Session {
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
-        self.extended.statements.insert(name.into(), Arc::clone(&renewed));
+        self.extended.statements.insert(name, Arc::clone(&renewed));
         Ok(renewed)
     }
 
@@ -326,7 +343,7 @@ impl Session {
             match before {
                 // The unnamed one is gone even if its Parse fails.
                 Some(_) if *at == done && name.is_empty() => self.extended.statements.remove(name),
-                Some(before) => self.extended.statements.insert(name.clone(), Arc::clone(before)),
+                Some(before) => self.extended.statements.insert(name, Arc::clone(before)),
                 None => self.extended.statements.remove(name),
             };
         }

@@ -1,17 +1,19 @@
 //! What the client sends: a read buffer cut into frames.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::wire::postgres::ProtocolError;
 use crate::wire::postgres::frame::{self, Frame};
 
-/// Room for one read: small at first, for thousands of idle clients have such a buffer each; doubled when a
-/// read fills it.
+/// Room for one read: small at first, doubled when a read fills it. The small one is on the stack, so that
+/// thousands of idle clients hold no buffer, and busy ones share the processor's caches.
 const MIN_READ: usize = 2 << 10;
 const MAX_READ: usize = 64 << 10;
 /// Read ahead while a statement runs, to notice that the client left or what it sends next.
@@ -92,21 +94,37 @@ impl Inlet {
             return Poll::Ready(false);
         }
         self.make_room();
-        let room = self.buf.capacity() - self.buf.len();
-        match pin!(self.socket.read_buf(&mut self.buf)).poll(cx) {
-            Poll::Ready(Ok(0) | Err(_)) => {
+        let room = match self.buf.capacity() - self.buf.len() {
+            0 => MIN_READ,
+            room => room,
+        };
+        let read = if self.buf.capacity() == 0 {
+            self.poll_small(cx)
+        } else {
+            pin!(self.socket.read_buf(&mut self.buf)).poll(cx)
+        };
+        match ready!(read) {
+            Ok(0) | Err(_) => {
                 self.closed = true;
                 Poll::Ready(false)
             }
-            Poll::Ready(Ok(n)) => {
+            Ok(n) => {
                 self.last_read = n;
                 if n == room {
                     self.read_size = (self.read_size * 2).min(MAX_READ);
                 }
                 Poll::Ready(true)
             }
-            Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Reads into the empty buffer, which comes to be as large as what was read.
+    fn poll_small(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); MIN_READ];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+        self.buf = BytesMut::from(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     fn make_room(&mut self) {
@@ -114,7 +132,10 @@ impl Inlet {
             if self.read_size > MIN_READ && self.last_read < MIN_READ {
                 // What the large buffer was for is over.
                 self.read_size = MIN_READ;
+            }
+            if self.read_size == MIN_READ {
                 self.buf = BytesMut::new();
+                return;
             }
             // From the start of the buffer again, which the processor's caches still hold. Not if a frame of it
             // is still in use.

@@ -13,6 +13,7 @@ mod grid;
 mod group;
 mod inlet;
 mod login;
+mod names;
 mod parameters;
 mod portal;
 mod prepare;

@@ -102,7 +102,7 @@ impl Session {
                 );
                 return Err(Fault::new(Code::PROTOCOL, message).into());
             }
-            self.extended.portals.insert(bind.portal.into(), portal);
+            self.extended.portals.insert(bind.portal, portal);
             group.items.push(Item::Local(BIND_COMPLETE));
             return Ok(());
         }
@@ -114,8 +114,10 @@ impl Session {
             binary: (0..bind.params.len()).map(|i| bind.is_binary(i)).collect(),
             values: bind.params.iter().collect(),
         };
-        let plan = Arc::new(self.bind(&statement.statement, &params)?);
-        self.ensure_periods(&plan).await?;
+        let plan = self.bind(&statement.statement, &params)?;
+        if !plan.periods.is_empty() {
+            Box::pin(self.ensure_periods(&plan)).await?;
+        }
         if plan.parts.iter().any(|part| part.needs_param_types) {
             Box::pin(self.learn_types(&statement)).await?;
         }
@@ -148,7 +150,7 @@ impl Session {
                 portal.on_server = true;
             }
         }
-        self.extended.portals.insert(bind.portal.into(), portal);
+        self.extended.portals.insert(bind.portal, portal);
         Ok(())
     }
 
@@ -203,8 +205,8 @@ impl Session {
             let formats = result_formats(&portal.bind);
             if let Command::Execute { name, .. } = &portal.statement.statement.command {
                 let name = name.clone();
-                self.run_group(group, more).await?;
-                match self.executed_columns(&name).await? {
+                Box::pin(self.run_group(group, more)).await?;
+                match Box::pin(self.executed_columns(&name)).await? {
                     Some(body) => put_description(&mut out, Some(&with_formats(&body, &formats)?)),
                     None => out.extend_from_slice(&NO_DATA),
                 }
@@ -256,8 +258,8 @@ impl Session {
             return Ok(());
         }
         // Described alone: what the statement returns, in the formats that were asked for.
-        self.run_group(group, more).await?;
-        self.learn_types(&statement).await?;
+        Box::pin(self.run_group(group, more)).await?;
+        Box::pin(self.learn_types(&statement)).await?;
         let mut out = BytesMut::new();
         let rows = statement.described.get().and_then(|d| d.rows.clone());
         match rows {

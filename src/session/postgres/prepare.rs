@@ -57,7 +57,7 @@ impl Session {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Fault::new(Code::DUPLICATE_STATEMENT, message).into());
         }
-        self.extended.statements.insert(name.as_bytes().into(), prepared);
+        self.extended.statements.insert(name.as_bytes(), prepared);
         Ok(())
     }
 

@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// Schema was changed in a transaction that isn't committed yet, or just was.
     pub catalog_changed: bool,
     /// When the present message or batch began.
-    begun: Instant,
+    pub begun: Instant,
     view: Option<Viewed>,
     _seat: OwnedSemaphorePermit,
 }
@@ -215,18 +215,18 @@ impl Session {
             tag if is_collected(tag) => {
                 self.extended.collect(frame);
                 if self.extended.is_full() {
-                    self.flush_batch().await;
+                    Box::pin(self.flush_batch()).await;
                 }
             }
-            b'H' => self.flush_batch().await,
+            b'H' => Box::pin(self.flush_batch()).await,
             b'S' => self.sync().await,
             b'X' => return Next::Leave,
             // What is left of a COPY that has failed.
             b'd' | b'c' | b'f' => {}
             b'F' => {
                 self.begin_message();
-                if let Err(failure) = self.function_call(&frame).await {
-                    self.failed(failure).await;
+                if let Err(failure) = Box::pin(self.function_call(&frame)).await {
+                    Box::pin(self.failed(failure)).await;
                 }
                 self.ready().await;
             }
@@ -403,7 +403,7 @@ impl Session {
         if idle && self.catalog_changed {
             self.catalog_changed = false;
             if let Some(refresh) = self.shared.refresh.clone() {
-                refresh.refresh(&self.hold.database.name).await;
+                Box::pin(refresh.refresh(&self.hold.database.name)).await;
             }
         }
         self.hold.tell_news(&mut self.statuses, self.out.buf());
@@ -425,7 +425,7 @@ impl Session {
         let work = Work {
             servers,
             tier,
-            replica: servers.iter().any(|s| s.contains("/replica")),
+            replica: servers.iter().any(|s| is_replica(s)),
             begun,
             ended: Instant::now(),
             rows: result.as_ref().copied().unwrap_or(0),
@@ -434,6 +434,13 @@ impl Session {
         };
         self.shared.registry.record(&self.entry.client, &work);
     }
+}
+
+/// By a server's label: `n_user/primary`, `n_user/replica0`.
+fn is_replica(label: &str) -> bool {
+    label
+        .rsplit_once('/')
+        .is_some_and(|(_, server)| server.starts_with("replica"))
 }
 
 pub(super) use client;

@@ -9,34 +9,44 @@ use super::session::{PipelineClient as Client, client};
 use super::words;
 use crate::model::{ClientText, Code, Fault};
 use crate::pipeline::{self, Failure, Tier, Txn};
-use crate::plan::{self, Command, Params, Plan, Statement, Text};
+use crate::plan::{self, Command, Params, Plan, Planned, Statement, Text};
 use crate::wire::postgres::backend;
 use crate::wire::postgres::frame::Frame;
 
 impl Session {
     pub async fn simple(&mut self, frame: Frame) {
         if !self.extended.is_idle() {
-            self.flush_batch().await;
+            Box::pin(self.flush_batch()).await;
             self.extended.skipping = false;
         }
         self.begin_message();
         self.extended.forget_statement(b"");
         let result = self.statements(&frame).await;
         if let Err(failure) = result {
-            self.failed(failure).await;
+            Box::pin(self.failed(failure)).await;
         }
         self.ready().await;
     }
+
+    // What is rare is boxed in all that follows, so that the futures of the usual statement are small: they are
+    // built, and moved, for each.
 
     async fn statements(&mut self, frame: &Frame) -> Result<(), Failure> {
         let view = self.view();
         let sql = &*query_text(frame, view.text)?;
         let whole = sql.trim_end().strip_suffix(';').unwrap_or(sql);
-        if !whole.contains(';') {
-            let statement = self.read(sql).await?;
+        if memchr::memchr(b';', whole.as_bytes()).is_none() {
+            let statement = match self.read_now(sql) {
+                Some(statement) => statement,
+                None => Box::pin(self.read(sql)).await?,
+            };
             return self.statement(&statement, Some(&frame.bytes)).await;
         }
-        let texts = plan::split(sql, view.standard_conforming_strings);
+        Box::pin(self.split(sql, view.standard_conforming_strings, frame)).await
+    }
+
+    async fn split(&mut self, sql: &str, standard_strings: bool, frame: &Frame) -> Result<(), Failure> {
+        let texts = plan::split(sql, standard_strings);
         match texts.as_slice() {
             [] => {
                 backend::empty_query_response(self.out.buf());
@@ -46,14 +56,14 @@ impl Session {
                 let statement = self.read(one).await?;
                 self.statement(&statement, Some(&frame.bytes)).await
             }
-            several => Box::pin(self.several(several, sql, frame)).await,
+            several => self.several(several, sql, frame).await,
         }
     }
 
     /// Several statements in one message are one transaction, unless they say otherwise themselves.
     async fn several(&mut self, texts: &[&str], whole: &str, frame: &Frame) -> Result<(), Failure> {
-        self.extended.portals.remove(b"".as_slice());
-        self.extended.fetching.remove(&b""[..]);
+        self.extended.portals.remove(b"");
+        self.extended.fetching.remove(b"");
         if let Some(plan) = self.one_server(texts)? {
             let begun = Instant::now();
             let result = pipeline::run(&mut self.hold, &plan, "", Some(&frame.bytes), client!(self)).await;
@@ -129,7 +139,7 @@ impl Session {
                 return Ok(None);
             }
             whole = match whole {
-                None => Some(plan),
+                None => Some(Arc::unwrap_or_clone(plan)),
                 Some(mut so_far) => {
                     if so_far.parts.first().map(|p| p.node) != plan.parts.first().map(|p| p.node) {
                         return Ok(None);
@@ -150,16 +160,20 @@ impl Session {
     /// One statement of a simple message. `message`: the frame, if it holds nothing else.
     async fn statement(&mut self, statement: &Statement, message: Option<&[u8]>) -> Result<(), Failure> {
         // A simple statement runs in the unnamed portal, and ends the one that was there.
-        self.extended.portals.remove(b"".as_slice());
+        self.extended.portals.remove(b"");
         if !matches!(statement.command, Command::Query(_)) {
             return Box::pin(self.command(statement, Some(&[]))).await;
         }
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
         }
-        let begun = Instant::now();
+        let begun = match message {
+            Some(_) => self.begun,
+            None => Instant::now(),
+        };
         let bound = match self.bind(statement, &Params::default()) {
-            Ok(plan) => self.ensure_periods(&plan).await.map(|()| plan),
+            Ok(plan) if plan.periods.is_empty() => Ok(plan),
+            Ok(plan) => Box::pin(self.ensure_periods(&plan)).await.map(|()| plan),
             Err(fault) => Err(fault),
         };
         let plan = match bound {
@@ -172,7 +186,6 @@ impl Session {
         };
         let text = Arc::clone(&statement.text);
         if self.is_spread_cursor(&plan) {
-            let plan = Arc::new(plan);
             let result = Box::pin(self.spread_cursor(&plan, &text, (&[], None), true, false)).await;
             self.record(&text, Tier::Scatter, begun, &result);
             return result
@@ -180,7 +193,7 @@ impl Session {
                 .map_err(|failure| words::in_statement(failure, &plan.parts, &text));
         }
         if plan.cursor == Some(plan::CursorUse::All) {
-            self.close_spread_cursors().await?;
+            Box::pin(self.close_spread_cursors()).await?;
         }
         let own = self.begin_for_sets(&plan);
         let result = pipeline::run(&mut self.hold, &plan, &text, message, client!(self)).await;
@@ -191,7 +204,11 @@ impl Session {
         if !plan.sets.is_empty() {
             Box::pin(self.take_over_sets(&plan, Some(rows))).await?;
         }
-        if own { self.end_implicit().await } else { Ok(()) }
+        if own {
+            Box::pin(self.end_implicit()).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Tables of periods that rows are about to be written to and that may not be there yet.
@@ -208,13 +225,15 @@ impl Session {
     }
 
     /// A statement's plan under the session as it is now.
-    pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Result<Plan, Fault> {
+    pub fn bind(&mut self, statement: &Statement, params: &Params<'_>) -> Planned {
         let view = self.view();
         let ids = Arc::clone(&self.shared.ids);
         let mut plan = pipeline::bind(statement, &view, params, &self.hold, &mut || {
             ids.next_id(&view.database.name)
         })?;
-        self.place_cursor(&mut plan);
+        if plan.cursor.is_some() {
+            self.place_cursor(Arc::make_mut(&mut plan));
+        }
         Ok(plan)
     }
 }
@@ -223,7 +242,7 @@ impl Session {
 fn query_text(frame: &Frame, text: ClientText) -> Result<Cow<'_, str>, Fault> {
     let body = frame.body();
     match body.split_last() {
-        Some((0, sql)) if !sql.contains(&0) => statement_text(sql, text),
+        Some((0, sql)) if memchr::memchr(0, sql).is_none() => statement_text(sql, text),
         Some(_) | None => Err(Fault::new(Code::PROTOCOL, "invalid string in message")),
     }
 }

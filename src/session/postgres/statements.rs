@@ -1,10 +1,10 @@
 //! A client's prepared statements and portals. They live in the session; servers get them when they need
 //! them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::group::Item;
+use super::names::Names;
 use crate::backend::Settings;
 use crate::model::{Code, Fault};
 use crate::pipeline::{Described, Fetching, statement_key};
@@ -80,10 +80,10 @@ pub(super) struct Portal {
 
 #[derive(Default)]
 pub(super) struct Extended {
-    pub statements: HashMap<Box<[u8]>, Arc<Prepared>>,
-    pub portals: HashMap<Box<[u8]>, Portal>,
+    pub statements: Names<Arc<Prepared>>,
+    pub portals: Names<Portal>,
     /// Portals over several nodes that are read in portions, and such cursors.
-    pub fetching: HashMap<Box<[u8]>, Fetching>,
+    pub fetching: Names<Fetching>,
     /// The batch so far.
     pub batch: Vec<Frame>,
     pub bytes: usize,

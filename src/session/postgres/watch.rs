@@ -78,10 +78,10 @@ fn pass_copy_data(inlet: &mut Inlet, copy: &CopySource, held: &mut Option<Frame>
             Err(_) => copy_fail(b"malformed message"),
         },
     };
-    match copy.frames.try_send(frame) {
+    match copy.offer(frame) {
         Ok(()) => Passed::Some,
-        Err(error) => {
-            *held = Some(error.into_inner());
+        Err(frame) => {
+            *held = Some(frame);
             Passed::Full
         }
     }

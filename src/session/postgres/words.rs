@@ -12,6 +12,12 @@ use crate::plan::{Part, Statement, Text};
 const LONG: usize = 32 * 1024;
 
 impl Session {
+    /// A statement that is read at once. None: `read` has more to do, or an error to tell.
+    pub fn read_now(&mut self, sql: &str) -> Option<Statement> {
+        let view = self.view();
+        (sql.len() < LONG).then(|| self.shared.planner.read(sql, &view).ok())?
+    }
+
     /// Reads a statement. What can't be read here may be no SQL at all: then a server says so better.
     pub async fn read(&mut self, sql: &str) -> Result<Statement, Failure> {
         let view = self.view();

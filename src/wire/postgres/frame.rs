@@ -91,6 +91,11 @@ impl Frame {
 #[inline]
 pub fn split(buf: &mut BytesMut, limit: usize) -> Result<Option<Frame>, ProtocolError> {
     match peek(buf, limit)? {
+        // A buffer that is full with it is given away whole: that shares nothing.
+        Some(header) if buf.len() == header.len && buf.capacity() == header.len => Ok(Some(Frame {
+            tag: header.tag,
+            bytes: std::mem::take(buf).freeze(),
+        })),
         Some(header) if buf.len() >= header.len => Ok(Some(Frame {
             tag: header.tag,
             bytes: buf.split_to(header.len).freeze(),
