@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::command::ends_failed_transaction;
-use super::group::{Group, Item, Under};
+use super::group::{Group, Item, Renamed, Under};
 use super::session::Session;
 use super::session::{PipelineClient as Client, client};
 use super::simple::statement_text;
@@ -110,7 +110,7 @@ impl Session {
                 let types: Box<[u32]> = parse.types.iter().collect();
                 let before = self.extended.statements.get(parse.name).cloned();
                 let statement = self.parse(parse.name, parse.query, types).await?;
-                group.renamed.push((group.items.len(), parse.name.into(), before));
+                group.renames(parse.name, before);
                 let rest = &batch[at + 1..];
                 let item = match &statement.statement.command {
                     Command::Query(_) => {
@@ -149,7 +149,7 @@ impl Session {
                 name,
             } => {
                 let before = self.extended.statements.remove(name);
-                group.renamed.push((group.items.len(), name.into(), before));
+                group.renames(name, before);
                 group.items.push(Item::Local(CLOSE_COMPLETE));
                 Ok(())
             }
@@ -339,7 +339,7 @@ impl Session {
     /// What a Parse or Close behind the message that failed did to the names of statements never happened.
     fn take_back_names(&mut self, group: &Group, unanswered: Option<usize>) {
         let done = unanswered.map_or(0, |count| group.items.len().saturating_sub(count));
-        for (at, name, before) in group.renamed.iter().rev().filter(|(at, ..)| *at >= done) {
+        for Renamed { at, name, before } in group.renamed.iter().rev().filter(|r| r.at >= done) {
             match before {
                 // The unnamed one is gone even if its Parse fails.
                 Some(_) if *at == done && name.is_empty() => self.extended.statements.remove(name),

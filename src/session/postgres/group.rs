@@ -64,8 +64,16 @@ pub(super) struct Group {
     pub outside_txn: bool,
     /// The text of the last statement executed.
     pub sql: Option<Arc<str>>,
-    /// Names of statements that its items gave another meaning: before which item, and what they meant.
-    pub renamed: Vec<(usize, Box<[u8]>, Option<Arc<Prepared>>)>,
+    /// Names of statements that its items gave another meaning.
+    pub renamed: Vec<Renamed>,
+}
+
+pub(super) struct Renamed {
+    /// The item that did it.
+    pub at: usize,
+    pub name: Box<[u8]>,
+    /// What the name meant before.
+    pub before: Option<Arc<Prepared>>,
 }
 
 /// What the session is like when a group is queued.
@@ -78,6 +86,15 @@ pub(super) struct Under<'a> {
 }
 
 impl Group {
+    /// The next item gives a statement's name another meaning.
+    pub fn renames(&mut self, name: &[u8], before: Option<Arc<Prepared>>) {
+        self.renamed.push(Renamed {
+            at: self.items.len(),
+            name: name.into(),
+            before,
+        });
+    }
+
     /// Joins the needs of one more statement; false: it must go elsewhere.
     pub fn join(&mut self, task: Task) -> bool {
         match &mut self.task {
