@@ -8,9 +8,9 @@ use crate::plan::{Merge, Moment, Params, Part, Plan, Planned, SessionView, State
 
 use crate::execute::scatter;
 pub use crate::execute::{
-    Block, Client, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure, Fetching,
-    Hold, Outlet, Portion, Request, Rows, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted, batch,
-    copy_channel, describe, open, simple, statement_key,
+    Block, Client, Columns, CopyFeed, CopySource, Decisions, Described, Ended, Exchange, Expect, Failure,
+    Fetching, Hold, Outlet, Portion, Request, Rows, Seat, Statuses, Task, Told, Txn, Using, Warning, aborted,
+    batch, columns_shape, copy_channel, describe, open, simple, statement_key,
 };
 
 /// Values into the compiled statement: where it goes, and with which text.

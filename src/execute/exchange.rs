@@ -4,6 +4,7 @@
 //! Runs of bytes are passed on as they are; only frame headers are looked at.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
@@ -76,7 +77,7 @@ pub struct Exchange {
     /// From the last ParameterDescription.
     pub param_types: Option<Vec<u32>>,
     /// For each Describe that was answered: whether the rows may hold OIDs of one server.
-    pub rows_hold: Vec<bool>,
+    pub columns: Vec<Columns>,
     /// The last Execute ended in PortalSuspended.
     pub suspended: bool,
     /// The Sync that `expect` ends with isn't queued yet. PostgreSQL ignores a Sync that it reads while
@@ -152,12 +153,18 @@ impl Exchange {
         let Some(front) = self.expect.front() else {
             return Relay::StopBefore;
         };
-        if let (
-            b'T' | b'n',
-            Expect::DescribeStatement { pass: true } | Expect::DescribePortal { pass: true },
-        ) = (tag, front)
-        {
-            self.rows_hold.push(tag == b'T' && may_hold_oids(body));
+        match (tag, front) {
+            (b'T' | b'n', Expect::DescribeStatement { pass: true }) => {
+                let shape = Some(columns_shape(if tag == b'T' { body } else { &[] }));
+                let hold_oids = tag == b'T' && may_hold_oids(body);
+                self.columns.push(Columns { hold_oids, shape });
+            }
+            (b'T' | b'n', Expect::DescribePortal { pass: true }) => {
+                let hold_oids = tag == b'T' && may_hold_oids(body);
+                let shape = None;
+                self.columns.push(Columns { hold_oids, shape });
+            }
+            (_, _) => {}
         }
         match (tag, front) {
             (b'Z', Expect::Simple | Expect::Sync) => {
@@ -280,8 +287,9 @@ impl Exchange {
                 Some(Expect::DescribeStatement { pass: false } | Expect::DescribePortal { pass: false }),
             ) => {
                 if matches!(frame.tag, b'T' | b'n') {
-                    self.rows_hold
-                        .push(frame.tag == b'T' && may_hold_oids(frame.body()));
+                    let hold_oids = frame.tag == b'T' && may_hold_oids(frame.body());
+                    let shape = None;
+                    self.columns.push(Columns { hold_oids, shape });
                 }
                 self.expect.pop_front();
             }
@@ -294,6 +302,28 @@ impl Exchange {
         }
         Ok(Next::Done)
     }
+}
+
+/// What was said of a statement's columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    /// Their values may hold OIDs in binary format.
+    pub hold_oids: bool,
+    /// Where the client asked about the statement.
+    pub shape: Option<u64>,
+}
+
+/// A hash of what must not change about the columns of a prepared statement: names, types and type modifiers
+/// (`equalTupleDescs` in PostgreSQL's `access/common/tupdesc.c`). `description`: the body of a RowDescription, or
+/// nothing.
+pub fn columns_shape(description: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Ok(columns) = RowDescription::decode(description) {
+        for column in columns.fields() {
+            (column.name, column.type_oid, column.type_mod).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// Values of these columns may hold OIDs in binary format.

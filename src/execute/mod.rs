@@ -37,7 +37,7 @@ pub use commit::Ended;
 pub use copy::{CopyFeed, CopySource, copy_channel};
 pub use decisions::Decisions;
 pub use describe::{Described, describe};
-pub use exchange::{Client, Exchange, Expect};
+pub use exchange::{Client, Columns, Exchange, Expect, columns_shape};
 pub use failure::Failure;
 pub use fetch::{Fetching, Portion, Rows, open};
 pub use hold::{Hold, Seat};

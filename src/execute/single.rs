@@ -49,10 +49,12 @@ impl From<Failure> for Unfinished {
 /// owed; it is called again if the batch is sent to another server.
 ///
 /// A batch for a replica that turns out to write ("stable" functions may), or whose replica vanishes,
-/// is sent once more to the primary as long as the client has seen nothing of the first try.
+/// is sent once more to the primary as long as the client has seen nothing of the first try. So is one whose
+/// statements on the connection are out of date, unless columns were `promised`: the client must then hear of it.
 pub async fn batch(
     hold: &mut Hold,
     task: Task,
+    promised: bool,
     client: &mut Client<'_>,
     mut queue: impl FnMut(&mut Seat, &mut Exchange),
 ) -> Result<Exchange, Unfinished> {
@@ -80,7 +82,9 @@ pub async fn batch(
         hold.leave(seat, task.writes && outcome.is_ok());
         match outcome {
             Ok(()) => return Ok(exchange),
-            Err(failure) if alone && stale && tries < MAX_TRIES && client.out.take_back(mark) => {
+            Err(failure)
+                if alone && stale && !promised && tries < MAX_TRIES && client.out.take_back(mark) =>
+            {
                 drop(failure)
             }
             Err(failure) if alone && role == Role::Any && worth_another_try(&failure, on_replica) => {
@@ -127,7 +131,7 @@ pub async fn simple(
         seat.lease.queue(message);
         exchange.expect.push_back(Expect::Simple);
     };
-    let ran = batch(hold, task, client, queue).await;
+    let ran = batch(hold, task, false, client, queue).await;
     Ok(ran.map_err(|unfinished| unfinished.failure)?.rows)
 }
 

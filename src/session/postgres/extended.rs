@@ -233,6 +233,8 @@ impl Session {
             types,
             described: OnceLock::new(),
             holds_oids: OnceLock::new(),
+            promised: OnceLock::new(),
+            is_kept: OnceLock::from(()),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -254,6 +256,8 @@ impl Session {
             types: statement.types.clone(),
             described: OnceLock::new(),
             holds_oids: OnceLock::new(),
+            promised: statement.promised.clone(),
+            is_kept: OnceLock::new(),
             read_under: view.fingerprint,
             keyed: OnceLock::new(),
         });
@@ -304,13 +308,14 @@ impl Session {
             epoch: self.hold.database.catalog.epoch,
             text: self.hold.text,
         };
-        let result = pipeline::batch(&mut self.hold, task, client!(self), |seat, exchange| {
+        let promised = group.is_promised();
+        let result = pipeline::batch(&mut self.hold, task, promised, client!(self), |seat, exchange| {
             group.queue(seat, exchange, under);
         })
         .await;
         match &result {
             Ok(exchange) => {
-                group.note_rows(&exchange.rows_hold);
+                group.note_rows(&exchange.columns);
                 self.note_described(&group, exchange.param_types.as_deref());
                 self.catalog_changed |= group.changes_catalog;
             }
@@ -366,6 +371,8 @@ impl Session {
                     types: types.into(),
                     described: OnceLock::new(),
                     holds_oids: statement.holds_oids.clone(),
+                    promised: statement.promised.clone(),
+                    is_kept: statement.is_kept.clone(),
                     read_under: statement.read_under,
                     keyed: OnceLock::new(),
                 });

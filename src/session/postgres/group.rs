@@ -9,7 +9,7 @@ use super::statements::Prepared;
 use super::words;
 use crate::backend::{Lease, Settings, StatementName};
 use crate::model::{ClientText, NodeId};
-use crate::pipeline::{Exchange, Expect, Failure, Seat, Task, statement_key};
+use crate::pipeline::{Columns, Exchange, Expect, Failure, Seat, Task, statement_key};
 use crate::plan::Role;
 use crate::wire::postgres::frame::Frame;
 use crate::wire::postgres::frontend::{self, Message, Target};
@@ -156,7 +156,7 @@ impl Group {
     }
 
     /// What servers said of the rows of statements: in the order in which they were asked.
-    pub fn note_rows(&self, hold: &[bool]) {
+    pub fn note_rows(&self, told: &[Columns]) {
         let asked = self.items.iter().filter_map(|item| match item {
             Item::DescribeStatement { statement } => Some(Some(statement)),
             Item::DescribePortal { statement, .. } => Some(statement.as_ref()),
@@ -166,11 +166,27 @@ impl Group {
             | Item::Execute { .. }
             | Item::ClosePortal { .. } => None,
         });
-        for (statement, hold) in asked.zip(hold) {
+        for (statement, columns) in asked.zip(told) {
             if let Some(statement) = statement {
-                let _ = statement.holds_oids.set(*hold);
+                let _ = statement.holds_oids.set(columns.hold_oids);
+                if let (false, Some(shape)) = (statement.is_unnamed(), columns.shape) {
+                    let _ = statement.promised.set(shape);
+                }
             }
         }
+    }
+
+    /// The client knows the columns of one of its statements from before.
+    pub fn is_promised(&self) -> bool {
+        self.items.iter().any(|item| match item {
+            Item::Bind { statement, .. } => statement.promised.get().is_some(),
+            Item::Local(_)
+            | Item::Parse { .. }
+            | Item::DescribeStatement { .. }
+            | Item::DescribePortal { .. }
+            | Item::Execute { .. }
+            | Item::ClosePortal { .. } => false,
+        })
     }
 
     /// A server's error, in the client's words.

@@ -60,6 +60,10 @@ impl Session {
                 backend::parameter_description(&mut out, &described.types);
                 put_description(&mut out, described.rows.as_deref());
                 group.items.push(Item::Local(out.freeze()));
+                if !statement.is_unnamed() {
+                    let shape = pipeline::columns_shape(described.rows.as_deref().unwrap_or_default());
+                    let _ = statement.promised.set(shape);
+                }
                 let _ = statement.described.set(described);
             }
         }
@@ -109,6 +113,9 @@ impl Session {
         if matches!(self.hold.txn, Txn::Failed(_)) {
             return Err(pipeline::aborted());
         }
+        if statement.promised.get().is_some() && statement.is_kept.get().is_none() {
+            Box::pin(self.keep_promise(&statement)).await?;
+        }
         let params = Params {
             types: statement.known_types(),
             binary: (0..bind.params.len()).map(|i| bind.is_binary(i)).collect(),
@@ -151,6 +158,19 @@ impl Session {
             }
         }
         self.extended.portals.insert(bind.portal, portal);
+        Ok(())
+    }
+
+    /// A statement that was read anew, since the catalog or the settings changed, must still return what the client
+    /// was told: it reads the values by that.
+    async fn keep_promise(&mut self, statement: &Prepared) -> Result<(), Failure> {
+        self.learn_types(statement).await?;
+        let rows = statement.described.get().and_then(|d| d.rows.as_deref());
+        if statement.promised.get() != Some(&pipeline::columns_shape(rows.unwrap_or_default())) {
+            let message = "cached plan must not change result type";
+            return Err(Fault::new(Code::UNSUPPORTED_STATEMENT, message).into());
+        }
+        let _ = statement.is_kept.set(());
         Ok(())
     }
 

@@ -47,6 +47,8 @@ impl Session {
             types,
             described: OnceLock::new(),
             holds_oids: OnceLock::new(),
+            promised: OnceLock::new(),
+            is_kept: OnceLock::from(()),
             keyed: OnceLock::new(),
             read_under: view.fingerprint,
         });

@@ -22,6 +22,10 @@ pub(super) struct Prepared {
     pub described: OnceLock<Described>,
     /// Its rows may hold OIDs of the server that they come from, as far as a server said what they are.
     pub holds_oids: OnceLock<bool>,
+    /// What the client was told of its columns (`columns_shape`), where it may rely on it from then on.
+    pub promised: OnceLock<u64>,
+    /// The promise was looked at since it was read anew.
+    pub is_kept: OnceLock<()>,
     /// Fingerprint of the view that it was read under.
     pub read_under: u64,
     /// The key of its own text on servers, and for which settings and catalog.
