@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::backend::{Lease, Settings};
+use crate::backend::{Lease, Settings, TxStatus};
 use crate::model::{Code, Fault, identifier};
 use crate::plan::{Isolation, Role, SetCommand, TxnModes};
 use crate::wire::postgres::frontend;
@@ -200,6 +200,19 @@ impl Hold {
         let sets = block.has_sets();
         self.undo_telling(block.branches, sets).await;
         None
+    }
+
+    /// A statement has failed. Where nothing leads back, what the transaction holds on other servers is let go at
+    /// once, as one server does: nobody should wait for a client that has yet to say ROLLBACK.
+    pub async fn fail(&mut self) {
+        self.txn.fail();
+        let Some(block) = self.txn.block_mut() else { return };
+        let lives = |b: &Branch| b.lease.as_ref().is_some_and(|l| l.tx_status() == TxStatus::InTxn);
+        if block.has_savepoints() || !block.branches.iter().any(lives) {
+            return;
+        }
+        let (branches, sets) = (std::mem::take(&mut block.branches), block.has_sets());
+        self.undo_telling(branches, sets).await;
     }
 
     /// Rolls branches back, all at once, and lets them go. What can't be rolled back is closed,

@@ -137,36 +137,46 @@ async fn run(
     }
     let seats = hold.seats(&nodes, plan.role).await?;
     let mut lanes: Vec<Lane> = seats.into_iter().map(Lane::new).collect();
-    if let Some(lock) = &plan.lock {
-        lanes.iter_mut().for_each(|lane| lane.queue_quietly(lock));
-    }
-    for (index, part) in plan.parts.iter().enumerate() {
-        let Some(lane) = lanes.iter_mut().find(|lane| lane.seat.lease.node() == part.node) else {
-            continue;
-        };
-        lane.parts.push_back(index);
-        let text = match &part.text {
-            Text::Original => text,
-            Text::Spliced(spliced) => spliced,
-        };
-        queue(lane, plan, &written.written(text), request, (&settings, epoch));
-    }
-    // The shell goes before all others: what it refuses it refuses in the words of the logical schema, and
-    // two clients' DDL on one table meets there first, not in another order on each node.
     let shell = hold.database.shell;
-    let leads = |lane: &Lane| Some(lane.seat.lease.node()) == shell;
-    if let Some(at) = lanes.iter().position(leads) {
-        lanes.swap(0, at);
+    let is_shell = |lane: &Lane| Some(lane.seat.lease.node()) == shell;
+    let with_shell = lanes.iter().position(is_shell);
+    if let Some(at) = with_shell {
+        // What it refuses it refuses in the words of the logical schema.
+        lanes[..=at].rotate_right(1);
     }
-    // Likewise of writers of the same copies: whoever is first on the first node is so everywhere.
-    let first = plan.merge == Merge::Same && plan.writes;
-    let leading = usize::from(lanes.len() > 1 && (first || lanes.first().is_some_and(leads)));
+    let is_same = plan.merge == Merge::Same && plan.writes;
+    let leading = usize::from(with_shell.is_some()) + usize::from(is_same);
+    let begin = |lane: &mut Lane| {
+        if let Some(lock) = &plan.lock {
+            lane.queue_quietly(lock);
+        }
+        let node = lane.seat.lease.node();
+        for (index, part) in plan
+            .parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| part.node == node)
+        {
+            lane.parts.push_back(index);
+            let text = match &part.text {
+                Text::Original => text,
+                Text::Spliced(spliced) => spliced,
+            };
+            queue(lane, plan, &written.written(text), request, (&settings, epoch));
+        }
+    };
+    let is_write = matches!(plan.merge, Merge::Relay | Merge::Sum | Merge::Same);
+    if !is_write {
+        lanes.iter_mut().for_each(begin);
+    }
     let result = match &plan.merge {
         Merge::Rows(rule) => {
             send(&mut lanes).await;
             rows(&mut lanes, plan, rule, &settings, request, client).await
         }
-        Merge::Relay | Merge::Sum | Merge::Same => writes(&mut lanes, leading, plan, request, client).await,
+        Merge::Relay | Merge::Sum | Merge::Same => {
+            writes(&mut lanes, (leading, begin), plan, request, client).await
+        }
         Merge::CopyOut(copy) => {
             send(&mut lanes).await;
             copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await
@@ -179,7 +189,7 @@ async fn run(
     if result.is_err()
         && lanes
             .iter()
-            .any(|lane| !lane.is_done() && !lane.seat.lease.is_broken())
+            .any(|lane| !lane.parts.is_empty() && !lane.seat.lease.is_broken())
     {
         hold.using.cancel_all().await;
     }
@@ -414,10 +424,12 @@ async fn first_description(
 }
 
 /// Several parts that write. Rows (RETURNING) go out as they come; of copies of the same rows only
-/// the first part's. `leading`: so many lanes must be done before the others begin.
+/// the first part's. So many lanes lead: one after the other they must be done before the rest begins, so that
+/// whoever writes the same copies, or changes the same tables, meets there, not in another order on each node.
+/// `begin` queues a lane's parts; what isn't begun when another one fails is never sent.
 async fn writes(
     lanes: &mut [Lane],
-    leading: usize,
+    (leading, begin): (usize, impl Fn(&mut Lane)),
     plan: &Plan,
     request: Request<'_>,
     client: &mut Client<'_>,
@@ -433,15 +445,17 @@ async fn writes(
         Request::Simple | Request::Executed { describe: true, .. }
     );
     let mut simple_told = !simple;
-    let mut sent = if leading > 0 { leading } else { lanes.len() };
-    send(&mut lanes[..sent]).await;
+    let mut sent = 0;
     loop {
         let Some(event) = any(&mut lanes[..sent], client).await? else {
             if sent == lanes.len() {
                 break;
             }
-            send(&mut lanes[sent..]).await;
-            sent = lanes.len();
+            let upto = if sent < leading { sent + 1 } else { lanes.len() };
+            let next = &mut lanes[sent..upto];
+            next.iter_mut().for_each(&begin);
+            send(next).await;
+            sent = upto;
             continue;
         };
         match event {

@@ -48,19 +48,11 @@ fn hint(text: &str, hints: &mut Hints) -> Result<(), Fault> {
     match text.split_once('=').map(|(k, v)| (k.trim(), v.trim())) {
         None if text == "primary" => hints.read = Some(ReadHint::Primary),
         None if text == "replica" => hints.read = Some(ReadHint::Replica),
-        Some(("shard", n)) => {
-            let n = n.parse().map_err(|_| {
-                Fault::new(
-                    Code::BAD_HINT,
-                    format!("the hint shard={n} isn't a shard's number"),
-                )
-            })?;
-            hints.shard = Some(n);
-        }
+        Some(("shard", name)) => hints.shard = Some(name.into()),
         _ => {
             return Err(
                 Fault::new(Code::BAD_HINT, format!("the hint '{text}' isn't known"))
-                    .hint("Known are primary, replica, key=VALUE and shard=N."),
+                    .hint("Known are primary, replica, key=VALUE and shard=N (or its period)."),
             );
         }
     }
@@ -78,7 +70,7 @@ mod tests {
             true,
         )
         .unwrap();
-        assert_eq!((h.read, h.shard), (Some(ReadHint::Primary), Some(3)));
+        assert_eq!((h.read, h.shard.as_deref()), (Some(ReadHint::Primary), Some("3")));
         assert_eq!(
             read("SELECT 1 /* margay: key='a,b' */", true)
                 .unwrap()

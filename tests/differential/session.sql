@@ -115,3 +115,37 @@ SELECT 1 / 0
 SELECT 1
 
 ROLLBACK
+
+SET LOCAL search_path = nowhere
+
+SELECT id FROM orders WHERE user_id = 1 ORDER BY id
+
+BEGIN
+
+SET LOCAL search_path = nowhere
+
+SELECT id FROM orders WHERE user_id = 1
+
+ROLLBACK
+
+SELECT id FROM orders WHERE user_id = 1 ORDER BY id
+
+BEGIN
+
+SAVEPOINT a
+
+SET LOCAL search_path = nowhere
+
+SELECT id FROM public.orders WHERE user_id = 1 ORDER BY id
+
+ROLLBACK TO a
+
+SELECT id FROM orders WHERE user_id = 1 ORDER BY id
+
+SELECT set_config('search_path', 'nowhere', true)
+
+SELECT id FROM orders WHERE user_id = 1
+
+ROLLBACK
+
+SELECT id FROM orders WHERE user_id = 1 ORDER BY id

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::model::{Code, Fault, KeyType, NodeId, ShardId, Value};
-use crate::topology::{Layout, Sharding};
+use crate::topology::{Layout, Scheme, Sharding};
 
 pub(super) use absent::refusal;
 use shards::name_splice;
@@ -260,7 +260,7 @@ impl Binder<'_, '_> {
                 let Some(pruning) = &t.pruning else {
                     return Ok(None);
                 };
-                if let Some(shard) = tables.shard_hint {
+                if let Some(shard) = &tables.shard_hint {
                     return hinted_shard(&pruning.sharding, shard, t).map(Some);
                 }
                 if let Some(key) = &tables.key_hint {
@@ -524,21 +524,28 @@ fn listed(tables: &Tables, shards: &[Option<Shards>], node: Option<NodeId>) -> V
     out.into_iter().collect()
 }
 
-fn hinted_shard(sharding: &Sharding, shard: i32, table: &NamedTable) -> Result<Shards, Fault> {
-    if sharding
-        .fixed_shards()
-        .is_some_and(|n| shard < 0 || shard >= n as i32)
-    {
-        return Err(Fault::new(
-            Code::BAD_HINT,
-            format!(
-                "{} has no shard {shard}: they go from 0 to {}",
-                table.table.name,
-                sharding.place.len() - 1
-            ),
-        ));
-    }
-    Ok(Shards::These(BTreeSet::from([ShardId(shard)])))
+fn hinted_shard(sharding: &Sharding, shard: &str, table: &NamedTable) -> Result<Shards, Fault> {
+    let number = shard.parse().ok().map(ShardId);
+    let (known, what) = match &sharding.scheme {
+        Scheme::Time(time) => {
+            let named = time.named(shard);
+            let kind = "they are named by their period, as in 2026-09, in the way the table is split";
+            (
+                named.or(number.filter(|n| time.suffix(*n).is_some())),
+                kind.to_owned(),
+            )
+        }
+        Scheme::Hash(_) | Scheme::Range(_) | Scheme::List(_) => {
+            let count = sharding.place.len() as i32;
+            let known = number.filter(|n| (0..count).contains(&n.0));
+            (known, format!("they go from 0 to {}", count - 1))
+        }
+    };
+    let known = known.ok_or_else(|| {
+        let name = &table.table.name;
+        Fault::new(Code::BAD_HINT, format!("{name} has no shard {shard}: {what}"))
+    })?;
+    Ok(Shards::These(BTreeSet::from([known])))
 }
 
 fn hinted_key(

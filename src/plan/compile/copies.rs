@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::model::{TableName, identifier};
+use crate::model::{Code, Fault, NodeId, TableName, identifier};
 
 use super::super::analyze::Analysis;
 use super::super::query::Root;
+use super::super::reader::Reader;
 use super::super::scope::{Home, TableRef};
 use super::{Compiler, target};
 
@@ -45,4 +46,74 @@ impl Compiler<'_> {
 
 fn has_copies(table: &TableRef) -> bool {
     matches!(&table.home, Home::Everywhere(nodes) if nodes.len() > 1)
+}
+
+impl Compiler<'_> {
+    /// A lock on a row of one copy keeps nobody away from the others: all who lock rows of a broadcast table must
+    /// do so on the same node, which they don't where another table decides on the node.
+    pub(super) fn check_row_locks(&self, analysis: &Analysis) -> Result<(), Fault> {
+        let refs = &analysis.facts.refs;
+        let lists: BTreeSet<&[NodeId]> = refs.iter().map(|t| nodes_of(&t.home)).collect();
+        if !analysis.locks || lists.len() < 2 || self.single_node().is_some() {
+            return Ok(());
+        }
+        let locked = self.locked();
+        let is_locked = |t: &&TableRef| locked.as_ref().is_none_or(|of| of.contains(&self.alias(t)));
+        match refs.iter().filter(|t| has_copies(t)).find(is_locked) {
+            None => Ok(()),
+            Some(table) => Err(Fault::new(
+                Code::UNSUPPORTED_STATEMENT,
+                format!(
+                    "rows of the broadcast table {} would be locked in one of its copies only",
+                    table.name
+                ),
+            )
+            .hint("Name the tables whose rows are to be locked: FOR UPDATE OF …")),
+        }
+    }
+
+    /// The names behind `FOR … OF`. None: rows of all tables are locked, or it isn't known of which.
+    fn locked(&self) -> Option<Vec<Box<str>>> {
+        let is = |at: usize, word: &str| self.tokens.get(at).is_some_and(|t| t.is_word(self.sql, word));
+        let begins = |at: &usize| {
+            is(*at, "for")
+                && ["update", "share", "no", "key"]
+                    .iter()
+                    .any(|word| is(*at + 1, word))
+        };
+        let mut found = (0..self.tokens.len()).filter(begins);
+        let (Some(at), None) = (found.next(), found.next()) else {
+            return None;
+        };
+        let of = (at..self.tokens.len()).find(|at| is(*at, "of"))?;
+        let mut names = Vec::new();
+        let mut reader = Reader::new(self.sql, self.tokens.get(of + 1..)?);
+        loop {
+            names.push(reader.ident()?);
+            if !reader.take_punct(',') {
+                return Some(names);
+            }
+        }
+    }
+
+    /// As the statement calls it.
+    fn alias(&self, table: &TableRef) -> Box<str> {
+        let behind = self.tokens.partition_point(|t| t.start < table.span.end);
+        let mut reader = Reader::new(self.sql, self.tokens.get(behind..).unwrap_or_default());
+        let named = table.has_alias && {
+            reader.take("as");
+            true
+        };
+        let alias = named.then(|| reader.ident()).flatten();
+        alias.unwrap_or_else(|| table.name.table.clone())
+    }
+}
+
+fn nodes_of(home: &Home) -> &[NodeId] {
+    match home {
+        Home::Node(node) => std::slice::from_ref(node),
+        Home::Everywhere(nodes) => nodes,
+        Home::Sharded(sharding) => &sharding.nodes,
+        Home::System => &[],
+    }
 }

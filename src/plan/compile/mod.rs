@@ -126,7 +126,7 @@ pub(super) struct Tables {
     pub write: bool,
     /// The first table is the target of a write.
     pub key_hint: Option<String>,
-    pub shard_hint: Option<i32>,
+    pub shard_hint: Option<Box<str>>,
     /// Plans made already, by shard: see `Binder::one_table`.
     pub ready: [OnceLock<Arc<Plan>>; READY],
 }
@@ -160,7 +160,7 @@ pub(super) struct InsertRoute {
 pub(super) struct Hints {
     pub read: Option<ReadHint>,
     pub key: Option<String>,
-    pub shard: Option<i32>,
+    pub shard: Option<Box<str>>,
 }
 
 pub(super) struct Compiler<'a> {
@@ -227,6 +227,7 @@ impl<'a> Compiler<'a> {
             Root::Update(w) | Root::Delete(w) => self.finish(self.write(w, &lowered, &analysis)?),
         };
         self.check_once(&analysis)?;
+        self.check_row_locks(&analysis)?;
         compiled.nothing = self.only_words(&analysis)?;
         compiled.lock = self.lock_of_copies(&lowered.root, &analysis);
         self.fix(&lowered, &analysis, &mut compiled);
@@ -336,7 +337,7 @@ impl<'a> Compiler<'a> {
                 .key
                 .clone()
                 .or_else(|| self.view.key_hint.as_ref().map(|k| k.to_string())),
-            shard_hint: self.hints.shard,
+            shard_hint: self.hints.shard.clone(),
         })))
     }
 

@@ -390,7 +390,7 @@ impl Session {
             self.hold.rollback().await;
             self.extended.end_portals();
         } else {
-            self.hold.txn.fail();
+            Box::pin(self.hold.fail()).await;
         }
     }
 

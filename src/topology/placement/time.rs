@@ -109,6 +109,29 @@ impl Time {
         })
     }
 
+    /// The period of a suffix; blanks, dashes and colons may stand for its underscores. None: it is none.
+    pub fn named(&self, suffix: &str) -> Option<ShardId> {
+        let suffix = suffix.trim().replace(['-', ' ', ':', 'T'], "_");
+        let mut parts = suffix.split('_');
+        let year: i16 = parts.next()?.parse().ok()?;
+        let second = parts.next().unwrap_or("01");
+        let date = match second.strip_prefix('w') {
+            Some(week) => civil::ISOWeekDate::new(year, week.parse().ok()?, civil::Weekday::Monday)
+                .ok()?
+                .date(),
+            None => civil::Date::new(
+                year,
+                second.parse().ok()?,
+                parts.next().unwrap_or("01").parse().ok()?,
+            )
+            .ok()?,
+        };
+        let hour: i8 = parts.next().unwrap_or("0").parse().ok()?;
+        let start = date.to_datetime(civil::Time::new(hour, 0, 0, 0).ok()?);
+        let period = ShardId(self.local_period(micros(start)?)?);
+        (self.suffix(period)? == suffix).then_some(period)
+    }
+
     /// Microseconds since 2000-01-01 of the period's first moment on a local clock.
     pub fn local_start(&self, period: i32) -> Option<i64> {
         let number = absolute(self.every, self.from)? + i64::from(period);
