@@ -535,6 +535,33 @@ fn a_missing_or_unknown_version_is_an_error_that_hides_nothing() {
 }
 
 #[test]
+fn a_wrong_word_hides_nothing_of_what_stands_around_it() {
+    let text = "version: 1\nlisten: {postgres: 127.0.0.1:6432}\nusers: [{name: app, password: {plain: x}}]\n\
+        nodes:\n  a: {primary: postgres://app@10.0.0.1/shop}\n\
+        databases:\n  shop:\n    engine: oracle\n    default_domain: nope\n    reads: {from: moon}\n\
+        \u{20}   domains: {d: {nodes: [a, zz], tables: {u: {node: q}}}}\n";
+    let found = problems(text);
+    for message in [
+        "`oracle` is no value of `engine`",
+        "there is no domain `nope`",
+        "`moon` is no value of `from`",
+        "there is no node `zz`",
+        "`q` is no node of the domain",
+    ] {
+        assert!(found.iter().any(|p| p.contains(message)), "{message}: {found:#?}");
+    }
+    assert_eq!(found.len(), 5, "{found:#?}");
+    // What an engine would mean for its nodes isn't told of one that isn't known.
+    let found = problems(
+        &text
+            .replace("oracle", "mysq")
+            .replace("nope", "d")
+            .replace("moon", "primary"),
+    );
+    assert!(!found.iter().any(|p| p.contains("is of engine")), "{found:#?}");
+}
+
+#[test]
 fn an_alias_bomb_is_an_error() {
     let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
     for i in 1..9 {

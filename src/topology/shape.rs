@@ -193,7 +193,8 @@ impl<'s> Shape<'s> {
     fn word(&mut self, node: &Node, word: &str, branch: &'s Value, what: &str) -> Result<Node, Broken> {
         let allowed = words(branch);
         if !allowed.is_empty() && !allowed.contains(&word) {
-            let fix = match nearest(word, allowed.iter().copied()) {
+            let near = nearest(word, allowed.iter().copied());
+            let fix = match near {
                 Some(near) => format!("did you mean `{near}`? Allowed are: {}", allowed.join(", ")),
                 None => format!("write one of: {}", allowed.join(", ")),
             };
@@ -202,7 +203,12 @@ impl<'s> Shape<'s> {
                 format!("`{word}` is no value of {what}"),
                 fix,
             ));
-            return Err(Broken);
+            // What stands around it is checked as if it were right.
+            let assumed = near.or(allowed.first().copied()).unwrap_or_default();
+            return Ok(Node {
+                pos: node.pos,
+                data: Data::Text(assumed.to_owned()),
+            });
         }
         Ok(node.clone())
     }
