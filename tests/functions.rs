@@ -65,6 +65,14 @@ fn functions_answer_as_on_one_server_or_are_refused() {
             "CREATE OR REPLACE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN DELETE FROM users; RETURN NEW; END$$",
             "MG1207",
         ),
+        (
+            "BEGIN; CREATE FUNCTION fresh() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders'; SELECT fresh(); COMMIT",
+            "MG1207",
+        ),
+        (
+            "BEGIN; CREATE VIEW newest AS SELECT * FROM orders; SELECT count(*) FROM newest; COMMIT",
+            "MG1207",
+        ),
     ] {
         let said = psql(sandbox.proxy(), &["-c", sql]);
         assert!(said.contains(code), "{sql}: {said}");

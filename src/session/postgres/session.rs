@@ -59,6 +59,8 @@ pub(super) struct Session {
     /// When the present message or batch began.
     pub begun: Instant,
     view: Option<Viewed>,
+    /// Functions and views that the open transaction makes.
+    pub(super) made: Vec<Box<str>>,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -122,6 +124,7 @@ impl Session {
             catalog_changed: false,
             begun: Instant::now(),
             view: None,
+            made: Vec::new(),
             _seat: seat,
         }
     }
@@ -400,6 +403,9 @@ impl Session {
         self.hold.using.clear();
         self.count_commits();
         let idle = matches!(self.hold.txn, Txn::Idle);
+        if idle {
+            self.made.clear();
+        }
         if idle && self.catalog_changed {
             self.catalog_changed = false;
             if let Some(refresh) = self.shared.refresh.clone() {

@@ -234,6 +234,13 @@ impl Session {
         if plan.cursor.is_some() {
             self.place_cursor(Arc::make_mut(&mut plan));
         }
+        if self.hold.nodes().len() > 1 {
+            if plan.changes_catalog {
+                self.made.extend(plan::made_by(&statement.text));
+            } else if !self.made.is_empty() {
+                plan::refuse_made(&statement.text, &self.made)?;
+            }
+        }
         Ok(plan)
     }
 }
