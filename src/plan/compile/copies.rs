@@ -45,7 +45,7 @@ impl Compiler<'_> {
 }
 
 fn has_copies(table: &TableRef) -> bool {
-    matches!(&table.home, Home::Everywhere(nodes) if nodes.len() > 1)
+    copies(&table.home).is_some()
 }
 
 impl Compiler<'_> {
@@ -53,8 +53,14 @@ impl Compiler<'_> {
     /// do so on the same node, which they don't where another table decides on the node.
     pub(super) fn check_row_locks(&self, analysis: &Analysis) -> Result<(), Fault> {
         let refs = &analysis.facts.refs;
-        let lists: BTreeSet<&[NodeId]> = refs.iter().map(|t| nodes_of(&t.home)).collect();
-        if !analysis.locks || lists.len() < 2 || self.single_node().is_some() {
+        let lists: BTreeSet<&[NodeId]> = refs.iter().filter_map(|t| copies(&t.home)).collect();
+        let decides = |t: &TableRef| match &t.home {
+            Home::Node(_) => true,
+            Home::Sharded(sharding) => sharding.nodes.len() > 1,
+            Home::Everywhere(_) | Home::System => false,
+        };
+        let elsewhere = lists.len() > 1 || refs.iter().any(decides);
+        if !analysis.locks || !elsewhere || self.single_node().is_some() {
             return Ok(());
         }
         let locked = self.locked();
@@ -109,11 +115,9 @@ impl Compiler<'_> {
     }
 }
 
-fn nodes_of(home: &Home) -> &[NodeId] {
+fn copies(home: &Home) -> Option<&[NodeId]> {
     match home {
-        Home::Node(node) => std::slice::from_ref(node),
-        Home::Everywhere(nodes) => nodes,
-        Home::Sharded(sharding) => &sharding.nodes,
-        Home::System => &[],
+        Home::Everywhere(nodes) if nodes.len() > 1 => Some(nodes),
+        Home::Everywhere(_) | Home::Node(_) | Home::Sharded(_) | Home::System => None,
     }
 }
