@@ -155,14 +155,10 @@ impl Exchange {
         };
         match (tag, front) {
             (b'T' | b'n', Expect::DescribeStatement { pass: true }) => {
-                let shape = Some(columns_shape(if tag == b'T' { body } else { &[] }));
-                let hold_oids = tag == b'T' && may_hold_oids(body);
-                self.columns.push(Columns { hold_oids, shape });
+                self.columns.push(Columns::told(tag, body, true));
             }
             (b'T' | b'n', Expect::DescribePortal { pass: true }) => {
-                let hold_oids = tag == b'T' && may_hold_oids(body);
-                let shape = None;
-                self.columns.push(Columns { hold_oids, shape });
+                self.columns.push(Columns::told(tag, body, false));
             }
             (_, _) => {}
         }
@@ -287,9 +283,7 @@ impl Exchange {
                 Some(Expect::DescribeStatement { pass: false } | Expect::DescribePortal { pass: false }),
             ) => {
                 if matches!(frame.tag, b'T' | b'n') {
-                    let hold_oids = frame.tag == b'T' && may_hold_oids(frame.body());
-                    let shape = None;
-                    self.columns.push(Columns { hold_oids, shape });
+                    self.columns.push(Columns::told(frame.tag, frame.body(), false));
                 }
                 self.expect.pop_front();
             }
@@ -311,6 +305,17 @@ pub struct Columns {
     pub hold_oids: bool,
     /// Where the client asked about the statement.
     pub shape: Option<u64>,
+}
+
+impl Columns {
+    /// By a RowDescription or NoData.
+    fn told(tag: u8, body: &[u8], with_shape: bool) -> Self {
+        let description = if tag == b'T' { body } else { &[] };
+        Self {
+            hold_oids: tag == b'T' && may_hold_oids(body),
+            shape: with_shape.then(|| columns_shape(description)),
+        }
+    }
 }
 
 /// A hash of what must not change about the columns of a prepared statement: names, types and type modifiers

@@ -227,17 +227,7 @@ impl Session {
         if matches!(self.hold.txn, Txn::Failed(_)) && !ends_failed_transaction(&statement.command) {
             return Err(pipeline::aborted());
         }
-        let prepared = Arc::new(Prepared {
-            name: name.into(),
-            statement,
-            types,
-            described: OnceLock::new(),
-            holds_oids: OnceLock::new(),
-            promised: OnceLock::new(),
-            is_kept: OnceLock::from(()),
-            read_under: view.fingerprint,
-            keyed: OnceLock::new(),
-        });
+        let prepared = Arc::new(Prepared::new(name, statement, types, view.fingerprint));
         self.extended.statements.insert(name, Arc::clone(&prepared));
         Ok(prepared)
     }
@@ -250,16 +240,11 @@ impl Session {
         if statement.read_under == view.fingerprint {
             return Ok(statement);
         }
+        let read = self.shared.planner.read(&statement.statement.text, &view)?;
         let renewed = Arc::new(Prepared {
-            name: name.into(),
-            statement: self.shared.planner.read(&statement.statement.text, &view)?,
-            types: statement.types.clone(),
-            described: OnceLock::new(),
-            holds_oids: OnceLock::new(),
             promised: statement.promised.clone(),
             is_kept: OnceLock::new(),
-            read_under: view.fingerprint,
-            keyed: OnceLock::new(),
+            ..Prepared::new(name, read, statement.types.clone(), view.fingerprint)
         });
         self.extended.statements.insert(name, Arc::clone(&renewed));
         Ok(renewed)
@@ -365,16 +350,12 @@ impl Session {
             if let Some(own) = self.extended.statements.get_mut(&statement.name)
                 && Arc::ptr_eq(own, statement)
             {
+                let (name, read) = (&statement.name, statement.statement.clone());
                 *own = Arc::new(Prepared {
-                    name: statement.name.clone(),
-                    statement: statement.statement.clone(),
-                    types: types.into(),
-                    described: OnceLock::new(),
                     holds_oids: statement.holds_oids.clone(),
                     promised: statement.promised.clone(),
                     is_kept: statement.is_kept.clone(),
-                    read_under: statement.read_under,
-                    keyed: OnceLock::new(),
+                    ..Prepared::new(name, read, types.into(), statement.read_under)
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! PREPARE and EXECUTE in SQL where several nodes serve the database: what is prepared is kept with what
 //! Parse has prepared, under the same names, and EXECUTE binds to it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -41,17 +41,7 @@ impl Session {
             return Err(Fault::internal("PREPARE of a command").into());
         }
         let view = self.view();
-        let prepared = Arc::new(Prepared {
-            name: name.as_bytes().into(),
-            statement,
-            types,
-            described: OnceLock::new(),
-            holds_oids: OnceLock::new(),
-            promised: OnceLock::new(),
-            is_kept: OnceLock::from(()),
-            keyed: OnceLock::new(),
-            read_under: view.fingerprint,
-        });
+        let prepared = Arc::new(Prepared::new(name.as_bytes(), statement, types, view.fingerprint));
         // A server says what is wrong with it.
         let learnt = self.learn_types(&prepared).await;
         learnt.map_err(|failure| words::in_message(failure, before))?;

@@ -33,6 +33,21 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Nothing of it is known from a server yet, and nothing of its columns was promised.
+    pub fn new(name: &[u8], statement: Statement, types: Box<[u32]>, read_under: u64) -> Self {
+        Self {
+            name: name.into(),
+            statement,
+            types,
+            described: OnceLock::new(),
+            holds_oids: OnceLock::new(),
+            promised: OnceLock::new(),
+            is_kept: OnceLock::from(()),
+            read_under,
+            keyed: OnceLock::new(),
+        }
+    }
+
     pub fn is_unnamed(&self) -> bool {
         self.name.is_empty()
     }
