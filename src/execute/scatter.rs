@@ -168,23 +168,15 @@ async fn run(
     let is_write = matches!(plan.merge, Merge::Relay | Merge::Sum | Merge::Same);
     if !is_write {
         lanes.iter_mut().for_each(begin);
+        send(&mut lanes).await;
     }
     let result = match &plan.merge {
-        Merge::Rows(rule) => {
-            send(&mut lanes).await;
-            rows(&mut lanes, plan, rule, &settings, request, client).await
-        }
+        Merge::Rows(rule) => rows(&mut lanes, plan, rule, &settings, request, client).await,
         Merge::Relay | Merge::Sum | Merge::Same => {
             writes(&mut lanes, (leading, begin), plan, request, client).await
         }
-        Merge::CopyOut(copy) => {
-            send(&mut lanes).await;
-            copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await
-        }
-        Merge::CopyIn(copy) => {
-            send(&mut lanes).await;
-            copy_in(&mut lanes, plan.parts.len(), copy, request, client).await
-        }
+        Merge::CopyOut(copy) => copy_out(&mut lanes, plan.parts.len(), *copy, request, client).await,
+        Merge::CopyIn(copy) => copy_in(&mut lanes, plan.parts.len(), copy, request, client).await,
     };
     if result.is_err()
         && lanes
